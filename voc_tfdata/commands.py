@@ -1,0 +1,106 @@
+"""Starts a command: flags, help, quiet TensorFlow, one line for an error, an honest exit status.
+
+from voc_tfdata.commands import run_command      # before tensorflow: it sets the log level
+
+if __name__ == "__main__":
+    run_command(main)
+"""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from absl import flags, logging
+
+_HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
+
+# Without this, TensorFlow opens each process with a dozen lines about plug-ins its user can do nothing about.
+# Its errors still come as exceptions. Set the variable yourself (0 to 2) to see the lines.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def run_command(main: Callable[[list[str]], int | None]) -> None:
+    """Runs `main` with the flags parsed and exits the process with its status.
+
+    Args:
+      main: takes what is left of the command line after the flags (without the program's name), returns the
+        exit status (None is 0). Its module's docstring is the text on top of --help.
+    """
+    if any(arg in _HELP for arg in sys.argv[1:]):
+        print(describe_flags(main))
+        raise SystemExit(0)
+    try:
+        rest = flags.FLAGS(sys.argv)[1:]
+    except (flags.Error, OSError) as err:
+        print(f"error: {err}\nflags are listed by: {_program()} --help", file=sys.stderr)
+        raise SystemExit(2) from None
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.INFO)
+    logging.use_absl_handler()
+    handler = logging.get_absl_handler()
+    handler.setFormatter(None)
+    handler.python_handler.stream = sys.stderr
+    signal.signal(signal.SIGTERM, _stop)
+    _exit(_run(main, rest))
+
+
+def describe_flags(main: Callable) -> str:
+    """Returns the help text: the docstring of main's module, then every flag it defines, with default."""
+    module = main.__module__ if main.__module__ != "__main__" else sys.argv[0]
+    doc = (sys.modules[main.__module__].__doc__ or "").strip()
+    return f"{doc}\n\nflags (also from a file: --flagfile=FILE):\n{flags.FLAGS.module_help(module)}"
+
+
+def check_no_arguments(rest: Sequence[str]) -> None:
+    """Raises ValueError if the command line holds words that are no flags."""
+    if rest:
+        raise ValueError(f"unexpected argument {rest[0]!r}: this command takes flags only, --name=value")
+
+
+def _run(main: Callable[[list[str]], int | None], rest: list[str]) -> int:
+    try:
+        return main(rest) or 0
+    except KeyboardInterrupt:
+        print("error: interrupted (Ctrl-C)", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except SystemExit as err:
+        if isinstance(err.code, str):
+            print(err.code, file=sys.stderr)
+            return 1
+        return err.code or 0
+    except Exception as err:  # the top of an entry point: the one place where everything is caught
+        expected = isinstance(err, (ValueError, OSError, RuntimeError, ImportError)) or _is_tensorflow_error(err)
+        if not expected or logging.get_verbosity() >= logging.DEBUG:
+            traceback.print_exc()
+        print(f"error: {_one_message(err)}", file=sys.stderr)
+        return 1
+
+
+def _is_tensorflow_error(err: Exception) -> bool:
+    return type(err).__module__.startswith("tensorflow.")
+
+
+def _one_message(err: Exception) -> str:
+    if isinstance(err, OSError) and err.strerror and err.filename:
+        return f"{err.filename}: {err.strerror}"
+    return str(getattr(err, "message", None) or err or type(err).__name__).strip()
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    print("error: terminated (SIGTERM)", file=sys.stderr)
+    raise SystemExit(128 + signum)
+
+
+def _program() -> str:
+    return os.path.basename(sys.argv[0])
+
+
+def _exit(status: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if "tensorflow_io" in sys.modules:  # its S3 client aborts at interpreter exit (status 134), after all is done
+        os._exit(status)
+    raise SystemExit(status)

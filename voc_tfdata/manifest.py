@@ -1,0 +1,131 @@
+"""manifest.json: what a folder of records holds. Written last; a folder without one is no data set.
+
+manifest = read_manifest("records/voc2012")
+manifest.splits["train"].num_examples, manifest.classes, manifest.splits["train"].positives["dog"]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One .tfrecord file; its .idx lies beside it under the same name."""
+
+    file: str  # voc-train-00000-of-00008.tfrecord
+    num_examples: int
+    num_bytes: int
+    crc32c: str  # of the whole file, 8 hex digits
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split: its shards in reading order and its label counts.
+
+    positives counts the images with an object of the class that is not 'difficult' (1 in VOC's image lists),
+    ignores those with difficult ones only (0 there).
+    """
+
+    num_examples: int
+    shards: tuple[Shard, ...]
+    ids_file: str  # image ids, one a line, in record order
+    ids_crc32c: str
+    positives: Mapping[str, int]
+    ignores: Mapping[str, int]
+    num_objects: int
+    num_unlabelled: int  # pictures whose annotation holds no object
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of manifest.json. Nothing in it depends on time, place or the number of workers."""
+
+    classes: tuple[str, ...]
+    seed: int
+    options: Mapping[str, Any]
+    splits: Mapping[str, Split]
+    skipped: tuple[Mapping[str, str], ...] = ()  # {"path": ..., "reason": ...} of each file left out
+    warnings: Mapping[str, int] = field(default_factory=dict)  # kind -> how often
+    package_version: str = ""
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the manifest's text: changes whenever a record, label, class or option does."""
+        return hashlib.sha256(format_manifest(self).encode()).hexdigest()
+
+
+def format_manifest(manifest: Manifest) -> str:
+    """Returns the JSON text of a manifest, the same for equal manifests."""
+    return json.dumps(asdict(manifest), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def read_manifest(records_dir: str | Path) -> Manifest:
+    """Returns the manifest of a folder written by build_records.
+
+    Raises:
+      FileNotFoundError: records_dir has no manifest.json.
+      ValueError: it is not ours, damaged, or of a newer schema.
+    """
+    path = Path(records_dir) / MANIFEST_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(
+            f"no {path}: not a (complete) data set; run: build_tfrecords --voc_root=... --out_dir={records_dir}"
+        ) from None
+    except UnicodeDecodeError as err:
+        raise ValueError(f"{path} is damaged (not UTF-8); build the records again") from err
+    try:
+        fields = json.loads(text)
+        version = fields["schema_version"]
+        if version == SCHEMA_VERSION:
+            return _from_json(fields)
+    except (ValueError, KeyError, TypeError, AttributeError) as err:
+        raise ValueError(f"{path} is damaged ({err!r}); build the records again") from err
+    raise ValueError(
+        f"{path} has schema version {version}, this voc_tfdata reads {SCHEMA_VERSION}; "
+        "install the voc_tfdata that wrote it, or build the records again"
+    )
+
+
+def find_split(manifest: Manifest, split: str, records_dir: str | Path) -> tuple[str, ...]:
+    """Returns the names of the splits that `split` ("train" or a union, "train+val") asks for.
+
+    Raises:
+      ValueError: a name is unknown, empty or given twice, or its split holds no example.
+    """
+    names = tuple(name.strip() for name in split.split("+"))
+    for name in names:
+        if name not in manifest.splits:
+            known = ", ".join(manifest.splits)
+            raise ValueError(f"no split {name!r} in {records_dir}; it has: {known} (a union: train+val)")
+        if not manifest.splits[name].num_examples:
+            raise ValueError(f"split {name!r} in {records_dir} holds no example; build it with other --split_ratios")
+    if len(set(names)) < len(names):
+        raise ValueError(f"split {split!r} names a split twice")
+    return names
+
+
+def _from_json(fields: dict[str, Any]) -> Manifest:
+    splits = {
+        name: Split(**{**split, "shards": tuple(Shard(**shard) for shard in split["shards"])})
+        for name, split in fields["splits"].items()
+    }
+    return Manifest(
+        **{
+            **fields,
+            "splits": splits,
+            "classes": tuple(fields["classes"]),
+            "skipped": tuple(fields["skipped"]),
+        }
+    )

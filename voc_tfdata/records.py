@@ -1,0 +1,222 @@
+"""TFRecord files with a sidecar index: framing, writing, opening and checking them.
+
+    index = open_split("records/voc2012", "train")     # checked; index.offsets[i], index.sizes[i] of record i
+    faults = verify_records("records/voc2012")          # re-reads and decodes everything
+
+A record on disk (tensorflow/core/lib/io/record_writer.h): uint64 length, masked crc32c of it, the payload, masked
+crc32c of the payload; little-endian. The .idx file has one line `offset size` a record, both of the whole frame,
+as NVIDIA DALI's tfrecord2idx writes it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
+
+from voc_tfdata.manifest import Manifest, Shard, Split, find_split, read_manifest
+
+HEADER_BYTES = 12  # uint64 length + uint32 masked crc
+FOOTER_BYTES = 4  # uint32 masked crc
+_CHECKSUM_CHUNK = 4 << 20  # 4 MiB
+
+
+@dataclass(frozen=True)
+class SplitIndex:
+    """Where every record of a split (or a union of splits) lies, in record order."""
+
+    paths: tuple[str, ...]  # of the shards
+    shard: npt.NDArray[np.int64]  # [N] index into paths
+    offsets: npt.NDArray[np.int64]  # [N] of the payload in its shard, bytes
+    sizes: npt.NDArray[np.int64]  # [N] of the payload, bytes
+    ids: tuple[str, ...]  # [N] image ids
+    num_bytes: tuple[int, ...]  # of each shard
+
+
+def frame_record(payload: bytes) -> bytes:
+    """Returns a payload framed as one TFRecord."""
+    length = struct.pack("<Q", len(payload))
+    return b"".join((length, _masked_crc(length), payload, _masked_crc(payload)))
+
+
+def shard_name(split: str, number: int, num_shards: int) -> str:
+    """Returns e.g. voc-train-00000-of-00008.tfrecord."""
+    return f"voc-{split}-{number:05d}-of-{num_shards:05d}.tfrecord"
+
+
+def index_name(shard_file: str) -> str:
+    """Returns the name of the .idx file beside a shard."""
+    return shard_file.removesuffix(".tfrecord") + ".idx"
+
+
+def ids_name(split: str) -> str:
+    """Returns the name of the file with a split's image ids, one a line, in record order."""
+    return f"voc-{split}-ids.txt"
+
+
+def format_index(frame_sizes: list[int]) -> str:
+    """Returns the text of the .idx file of a shard whose frames have these sizes, in bytes."""
+    lines, offset = [], 0
+    for size in frame_sizes:
+        lines.append(f"{offset} {size}\n")
+        offset += size
+    return "".join(lines)
+
+
+def crc32c_of_file(path: str | Path) -> str:
+    """Returns the crc32c of a file's bytes, 8 hex digits."""
+    checksum = google_crc32c.Checksum()
+    with open(path, "rb") as file:
+        for chunk in iter(lambda: file.read(_CHECKSUM_CHUNK), b""):
+            checksum.update(chunk)
+    return checksum.hexdigest().decode()
+
+
+def open_split(records_dir: str | Path, split: str, *, check: str = "checksums") -> SplitIndex:
+    """Returns the index of a split, after checking its files against the manifest.
+
+    Args:
+      records_dir: folder written by build_records.
+      split: "train", or a union such as "train+val".
+      check: "checksums" reads every shard once and compares its crc32c; "sizes" compares names, sizes and counts
+        only.
+
+    Raises:
+      FileNotFoundError: no manifest, or a shard, index or id list is missing.
+      ValueError: unknown or empty split, or a file that is not what the manifest says.
+    """
+    if check not in ("checksums", "sizes"):
+        raise ValueError(f"check={check!r}; it is 'checksums' or 'sizes'")
+    records_dir = Path(records_dir)
+    manifest = read_manifest(records_dir)
+    names = find_split(manifest, split, records_dir)
+    faults = [fault for name in names for fault in find_faults(records_dir, manifest.splits[name], check=check)]
+    if faults:
+        raise ValueError(
+            "; ".join(faults) + f". Build the records again, or copy the files anew; all faults of the set: "
+            f"python tools/inspect_records.py --verify {records_dir}"
+        )
+    return _join([_index_of(records_dir, manifest.splits[name]) for name in names])
+
+
+def find_faults(records_dir: Path, split: Split, *, check: str) -> list[str]:
+    """Returns a line for each file of a split that is not what the manifest says."""
+    faults = []
+    for shard in split.shards:
+        path = records_dir / shard.file
+        try:
+            size = os.stat(path).st_size
+        except FileNotFoundError:
+            faults.append(f"{path} is missing")
+            continue
+        if size != shard.num_bytes:
+            faults.append(f"{path} has {size:,} bytes, the manifest says {shard.num_bytes:,}")
+        elif check == "checksums" and (found := crc32c_of_file(path)) != shard.crc32c:
+            faults.append(f"{path} is damaged or of another data set (crc32c {found}, manifest {shard.crc32c})")
+        faults.extend(_index_faults(records_dir / index_name(shard.file), shard))
+    ids_path = records_dir / split.ids_file
+    if not ids_path.exists():
+        faults.append(f"{ids_path} is missing")
+    elif (found := crc32c_of_file(ids_path)) != split.ids_crc32c:
+        faults.append(f"{ids_path} is damaged (crc32c {found}, manifest {split.ids_crc32c})")
+    return faults
+
+
+def read_ids(records_dir: str | Path, split: Split) -> tuple[str, ...]:
+    """Returns the image ids of a split in record order."""
+    text = (Path(records_dir) / split.ids_file).read_text(encoding="utf-8")
+    return tuple(text.split("\n")[:-1])
+
+
+def iterate_records(path: str | Path) -> Iterator[bytes]:
+    """Yields the payloads of a TFRecord file in order, without TensorFlow.
+
+    Raises:
+      ValueError: a frame is cut off or fails its checksum; the message names file and record number.
+    """
+    number, offset = 0, 0
+    with open(path, "rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            while offset < len(data):
+                payload, offset = _read_frame(data, offset, f"{path}, record {number}")
+                yield payload
+                number += 1
+
+
+def _read_frame(data: mmap.mmap, offset: int, where: str) -> tuple[bytes, int]:
+    header = data[offset : offset + HEADER_BYTES]
+    if len(header) < HEADER_BYTES or _masked_crc(header[:8]) != header[8:]:
+        raise ValueError(f"{where}: damaged or cut off (its header at byte {offset:,} fails the checksum)")
+    (size,) = struct.unpack("<Q", header[:8])
+    start = offset + HEADER_BYTES
+    payload, footer = data[start : start + size], data[start + size : start + size + FOOTER_BYTES]
+    if _masked_crc(payload) != footer:
+        raise ValueError(f"{where}: damaged or cut off (its {size:,} bytes fail the checksum)")
+    return payload, start + size + FOOTER_BYTES
+
+
+def _masked_crc(data: bytes) -> bytes:
+    crc = google_crc32c.value(data)
+    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def _index_faults(path: Path, shard: Shard) -> list[str]:
+    try:
+        frames = _read_index(path)
+    except FileNotFoundError:
+        return [f"{path} is missing"]
+    except ValueError:
+        return [f"{path} is damaged (not two numbers a line)"]
+    ends = frames.sum(axis=1)
+    contiguous = len(frames) and frames[0, 0] == 0 and (frames[1:, 0] == ends[:-1]).all()
+    if len(frames) != shard.num_examples or not contiguous or ends[-1] != shard.num_bytes:
+        return [f"{path} does not fit {shard.file} ({len(frames)} lines, {shard.num_examples} records)"]
+    return []
+
+
+def _read_index(path: Path) -> npt.NDArray[np.int64]:
+    numbers = np.array(path.read_text(encoding="ascii").split(), dtype=np.int64)
+    return numbers.reshape(-1, 2)
+
+
+def _index_of(records_dir: Path, split: Split) -> SplitIndex:
+    frames = [_read_index(records_dir / index_name(shard.file)) for shard in split.shards]
+    table = np.concatenate(frames)
+    return SplitIndex(
+        paths=tuple(str((records_dir / shard.file).absolute()) for shard in split.shards),
+        shard=np.repeat(np.arange(len(frames)), [len(f) for f in frames]),
+        offsets=table[:, 0] + HEADER_BYTES,
+        sizes=table[:, 1] - HEADER_BYTES - FOOTER_BYTES,
+        ids=read_ids(records_dir, split),
+        num_bytes=tuple(shard.num_bytes for shard in split.shards),
+    )
+
+
+def _join(parts: list[SplitIndex]) -> SplitIndex:
+    starts = np.cumsum([0] + [len(part.paths) for part in parts])
+    return SplitIndex(
+        paths=sum((part.paths for part in parts), ()),
+        shard=np.concatenate([part.shard + start for part, start in zip(parts, starts, strict=False)]),
+        offsets=np.concatenate([part.offsets for part in parts]),
+        sizes=np.concatenate([part.sizes for part in parts]),
+        ids=sum((part.ids for part in parts), ()),
+        num_bytes=sum((part.num_bytes for part in parts), ()),
+    )
+
+
+def count_labels(manifest: Manifest, split: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
+    """Returns (positives [C], ignores [C], number of images) of a split or union, in class order."""
+    names = split.split("+")
+    positives = [[manifest.splits[name].positives[c] for c in manifest.classes] for name in names]
+    ignores = [[manifest.splits[name].ignores[c] for c in manifest.classes] for name in names]
+    total = sum(manifest.splits[name].num_examples for name in names)
+    return np.sum(positives, axis=0), np.sum(ignores, axis=0), total
