@@ -1,0 +1,68 @@
+"""PASCAL-VOC-format data for image classifiers in TensorFlow: converter, tf.data pipeline, VOC metric.
+
+    import voc_tfdata
+    train_ds = voc_tfdata.train_dataset("records/voc2012", split="train", batch_size=32, image_size=224, seed=0)
+    val_ds = voc_tfdata.eval_dataset("records/voc2012", split="val", batch_size=32, image_size=224)
+
+Names are imported when first used, so that importing the package costs nothing and the converter's processes never
+load TensorFlow.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from voc_tfdata.version import __version__
+
+if TYPE_CHECKING:
+    from voc_tfdata.classes import VOC_CLASSES
+    from voc_tfdata.convert import build_records
+    from voc_tfdata.dataset import epoch_steps, eval_dataset, read_examples, train_dataset
+    from voc_tfdata.evaluate import evaluate
+    from voc_tfdata.examples import parse_example
+    from voc_tfdata.manifest import read_manifest
+    from voc_tfdata.metrics import average_precision, mean_average_precision
+    from voc_tfdata.model import build_vgg16
+    from voc_tfdata.verify import verify_records
+
+__all__ = [
+    "VOC_CLASSES",
+    "__version__",
+    "average_precision",
+    "build_records",
+    "build_vgg16",
+    "epoch_steps",
+    "eval_dataset",
+    "evaluate",
+    "mean_average_precision",
+    "parse_example",
+    "read_examples",
+    "read_manifest",
+    "train_dataset",
+    "verify_records",
+]
+
+_MODULE_OF = {
+    "VOC_CLASSES": "classes",
+    "average_precision": "metrics",
+    "build_records": "convert",
+    "build_vgg16": "model",
+    "epoch_steps": "dataset",
+    "eval_dataset": "dataset",
+    "evaluate": "evaluate",
+    "mean_average_precision": "metrics",
+    "parse_example": "examples",
+    "read_examples": "dataset",
+    "read_manifest": "manifest",
+    "train_dataset": "dataset",
+    "verify_records": "verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'voc_tfdata' has no attribute {name!r}; it has: {', '.join(__all__)}")
+    return getattr(import_module(f"voc_tfdata.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -30,8 +30,7 @@ def run_command(main: Callable[[list[str]], int | None]) -> None:
         exit status (None is 0). Its module's docstring is the text on top of --help.
     """
     if any(arg in _HELP for arg in sys.argv[1:]):
-        print(describe_flags(main))
-        raise SystemExit(0)
+        _exit(_run(lambda _: print(describe_flags(main)), []))
     try:
         rest = flags.FLAGS(sys.argv)[1:]
     except (flags.Error, OSError) as err:
@@ -51,7 +50,12 @@ def describe_flags(main: Callable) -> str:
     """Returns the help text: the docstring of main's module, then every flag it defines, with default."""
     module = main.__module__ if main.__module__ != "__main__" else sys.argv[0]
     doc = (sys.modules[main.__module__].__doc__ or "").strip()
-    return f"{doc}\n\nflags (also from a file: --flagfile=FILE):\n{flags.FLAGS.module_help(module)}"
+    return f"{doc}\n\nflags (also from a file: --flagfile=FILE):\n{_without_heading(flags.FLAGS.module_help(module))}"
+
+
+def _without_heading(text: str) -> str:
+    """absl sets the module's name above its flags."""
+    return text.lstrip("\n").partition("\n")[2]
 
 
 def check_no_arguments(rest: Sequence[str]) -> None:
@@ -63,6 +67,9 @@ def check_no_arguments(rest: Sequence[str]) -> None:
 def _run(main: Callable[[list[str]], int | None], rest: list[str]) -> int:
     try:
         return main(rest) or 0
+    except BrokenPipeError:  # the reader of our output (head, less) has enough
+        sys.stdout = open(os.devnull, "w")
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         print("error: interrupted (Ctrl-C)", file=sys.stderr)
         return 128 + signal.SIGINT

@@ -12,7 +12,7 @@ map sorted: the same values give the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,7 @@ def encode_example(
       objects: all objects, the difficult ones too, in the order of the annotation.
       num_classes: length of the two label vectors.
     """
-    multi_hot, ignore = label_vectors(objects, num_classes)
+    multi_hot, ignore = label_vectors(((o.class_index, o.difficult) for o in objects), num_classes)
     example = _EXAMPLE()
     feature = example.features.feature
     feature["image/encoded"].bytes_list.value.append(jpeg)
@@ -79,19 +79,17 @@ def encode_example(
     return example.SerializeToString(deterministic=True)
 
 
-def label_vectors(objects: Sequence[ExampleObject], num_classes: int) -> tuple[list[int], list[int]]:
-    """Returns (multi_hot, ignore), each `num_classes` zeros and ones.
+def label_vectors(labels: Iterable[tuple[int, bool]], num_classes: int) -> tuple[list[int], list[int]]:
+    """Returns (multi_hot, ignore), each `num_classes` zeros and ones, of (class index, difficult) pairs.
 
     multi_hot is 1 where the class has any object; ignore is 1 where it has objects and all are 'difficult'
     (VOC2012 development kit, section 3.2: these are neither positive nor negative, 0 in the image lists).
     """
-    multi_hot, ignore = [0] * num_classes, [0] * num_classes
-    for o in objects:
-        multi_hot[o.class_index] = ignore[o.class_index] = 1
-    for o in objects:
-        if not o.difficult:
-            ignore[o.class_index] = 0
-    return multi_hot, ignore
+    multi_hot, counted = [0] * num_classes, [0] * num_classes
+    for class_index, difficult in labels:
+        multi_hot[class_index] = 1
+        counted[class_index] |= not difficult
+    return multi_hot, [present & ~sure & 1 for present, sure in zip(multi_hot, counted, strict=True)]
 
 
 def decode_example(payload: bytes) -> dict[str, list[Any]]:

@@ -66,7 +66,7 @@ class Manifest:
 
 def format_manifest(manifest: Manifest) -> str:
     """Returns the JSON text of a manifest, the same for equal manifests."""
-    return json.dumps(asdict(manifest), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    return json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n"
 
 
 def read_manifest(records_dir: str | Path) -> Manifest:

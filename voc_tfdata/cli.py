@@ -1,0 +1,100 @@
+"""build_tfrecords: turns a PASCAL VOC devkit into sharded TFRecords.
+
+    build_tfrecords --voc_root=VOCdevkit/VOC2012 --out_dir=records/voc2012
+    build_tfrecords --voc_root=VOCdevkit/VOC2007 --out_dir=records/voc2007 --splits=train,val,test
+
+Bad files are all named in one run and nothing is written; --on_error=skip goes on without them.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from absl import flags
+
+from voc_tfdata.classes import VOC_CLASSES, read_classes
+from voc_tfdata.commands import check_no_arguments, run_command
+from voc_tfdata.splits import DEFAULT_RATIOS
+
+_VOC_ROOT = flags.DEFINE_string(
+    "voc_root", None, "Folder with Annotations/ and JPEGImages/, a VOCdevkit with one year in it, or its .tar."
+)
+_OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder for the records; made if it is not there.")
+_SPLIT_RATIOS = flags.DEFINE_string(
+    "split_ratios",
+    None,
+    f"Shares of the splits, stratified over the labels; without it and --splits: {DEFAULT_RATIOS}. Deals out the ids "
+    "of ImageSets/Main/trainval.txt where there is one, else all.",
+)
+_SPLITS = flags.DEFINE_list("splits", [], "Lists in ImageSets/Main to use instead, e.g. train,val,test.")
+_SEED = flags.DEFINE_integer("seed", 0, "Fixes the splits and the order of the records.")
+_NUM_SHARDS = flags.DEFINE_integer(
+    "num_shards", None, "Shards of each split (default: as many as make about 128 MiB each).", lower_bound=1
+)
+_NUM_WORKERS = flags.DEFINE_integer("num_workers", None, "Processes (default: one a core).", lower_bound=1)
+_CLASSES = flags.DEFINE_string(
+    "classes", None, f"File with one class name a line (default: the {len(VOC_CLASSES)} of PASCAL VOC)."
+)
+_ON_ERROR = flags.DEFINE_enum(
+    "on_error", "fail", ["fail", "skip"], "fail: name every bad file and write nothing. skip: go on without them."
+)
+_STORE = flags.DEFINE_enum(
+    "store", "original", ["original", "resized"], "original: plain JPEGs are kept byte for byte. resized: shrink first."
+)
+_STORE_SIZE = flags.DEFINE_integer(
+    "store_size", 256, "Shorter side in pixels with --store=resized; smaller pictures stay as they are.", lower_bound=1
+)
+_MAX_PIXELS = flags.DEFINE_integer(
+    "max_pixels", 180_000_000, "Pictures with more pixels are bad files, told from their header.", lower_bound=1
+)
+_OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Replace another data set in --out_dir, which stays usable until the new one is complete."
+)
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Read and check everything, write nothing, print the same report.")
+
+
+def main(argv: list[str]) -> int:
+    """Converts as the flags say and prints what came out."""
+    check_no_arguments(argv)
+    voc_root, out_dir = _VOC_ROOT.value, _OUT_DIR.value
+    if not voc_root or not (out_dir or _DRY_RUN.value):
+        missing = "--out_dir" if voc_root else "--voc_root"
+        raise ValueError(
+            f"{missing} is missing; for example: build_tfrecords --voc_root=VOCdevkit/VOC2012 --out_dir=records/voc2012"
+        )
+    # Here, not on top: --help and a wrong flag answer without waiting for Pillow, lxml and numpy.
+    from voc_tfdata.convert import build_records
+    from voc_tfdata.describe import describe_manifest, describe_notices
+
+    report = build_records(
+        voc_root,
+        out_dir or "",
+        split_ratios=_SPLIT_RATIOS.value,
+        splits=_SPLITS.value,
+        seed=_SEED.value,
+        num_shards=_NUM_SHARDS.value,
+        num_workers=_NUM_WORKERS.value,
+        classes=read_classes(_CLASSES.value) if _CLASSES.value else VOC_CLASSES,
+        on_error=_ON_ERROR.value,
+        store=_STORE.value,
+        store_size=_STORE_SIZE.value,
+        max_pixels=_MAX_PIXELS.value,
+        overwrite=_OVERWRITE.value,
+        dry_run=_DRY_RUN.value,
+    )
+    if report.warnings:
+        print(f"{len(report.warnings)} warnings\n{describe_notices(report.warnings)}", file=sys.stderr)
+    if report.skipped:
+        print(f"{len(report.skipped)} files left out:", file=sys.stderr)
+        for err in report.skipped:
+            print(f"  {err}", file=sys.stderr)
+    print(describe_manifest(report.manifest))
+    rate = report.num_examples / max(report.seconds, 1e-9)
+    done = f"wrote {report.out_dir}" if report.written else "dry run, nothing written"
+    print(f"\n{done}: {report.num_examples:,} images in {report.seconds:.1f} s ({rate:,.0f} images/s)")
+    return 0
+
+
+def run() -> None:
+    """The console script."""
+    run_command(main)

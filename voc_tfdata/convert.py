@@ -1,0 +1,242 @@
+"""Annotations/ and JPEGImages/ -> sharded TFRecords: a whole conversion, in the order it happens.
+
+    report = build_records("VOCdevkit/VOC2012", "records/voc2012")
+    report.manifest.splits["train"].num_examples
+
+Plan (parse every annotation, find its picture, deal out the splits) -> write (decode and check every picture, put it
+into its shard) -> publish. A shard's content depends on its ids alone, so the number of workers changes nothing. Bad
+files are collected over the whole run and reported once.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from absl import logging
+
+from voc_tfdata import splits as splits_lib
+from voc_tfdata.classes import VOC_CLASSES
+from voc_tfdata.devkit import BadFileError, Devkit, Notice, open_devkit
+from voc_tfdata.images import DEFAULT_MAX_PIXELS
+from voc_tfdata.manifest import MANIFEST_NAME, Manifest, format_manifest, read_manifest
+from voc_tfdata.plan import Findings, Options, Plan, count_split, make_plan
+from voc_tfdata.publish import publish, stage_folder
+from voc_tfdata.records import index_name
+from voc_tfdata.shards import BadFilesError, check_pictures, write_shards
+from voc_tfdata.version import __version__
+from voc_tfdata.workers import start_workers
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a conversion did."""
+
+    manifest: Manifest
+    out_dir: str
+    warnings: tuple[Notice, ...]
+    skipped: tuple[BadFileError, ...]
+    seconds: float
+    written: bool  # False for a dry run
+
+    @property
+    def num_examples(self) -> int:
+        return sum(split.num_examples for split in self.manifest.splits.values())
+
+
+def build_records(
+    voc_root: str | Path,
+    out_dir: str | Path,
+    *,
+    split_ratios: str | None = None,
+    splits: Sequence[str] = (),
+    seed: int = 0,
+    num_shards: int | None = None,
+    num_workers: int | None = None,
+    classes: Sequence[str] = VOC_CLASSES,
+    on_error: str = "fail",
+    store: str = "original",
+    store_size: int = 256,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    overwrite: bool = False,
+    dry_run: bool = False,
+) -> BuildReport:
+    """Writes the records of a devkit and returns what was done. The same input and options give the same bytes.
+
+    Args:
+      voc_root: folder with Annotations/ and JPEGImages/, a VOCdevkit with one year in it, or an uncompressed .tar.
+      out_dir: local folder; made if it is not there.
+      split_ratios: e.g. "train=0.7,val=0.2,test=0.1" (the default): stratified over the labels, of the ids in
+        ImageSets/Main/trainval.txt where that exists, else of all annotated images.
+      splits: names of lists in ImageSets/Main instead, e.g. ("train", "val", "test").
+      seed: fixes the split and the order of the records.
+      num_shards: of each split; by default as many as make about 128 MiB each. Never more than it has images.
+      num_workers: processes; by default one a core. With more than one, call this under `if __name__ == "__main__"`.
+      classes: class names, in label order.
+      on_error: "fail" reports all bad files and writes nothing; "skip" goes on without them, named and counted.
+      store: "original" keeps the pictures' own size, "resized" shrinks the shorter side to store_size.
+      store_size: pixels.
+      max_pixels: larger pictures are bad files, told from their header.
+      overwrite: replace another data set in out_dir; it stays usable until the new one is complete.
+      dry_run: read and check everything, write nothing.
+
+    Raises:
+      BadFilesError: a ValueError with every bad file and its reason; nothing was written.
+      FileNotFoundError, ValueError: a wrong option, no devkit there, or out_dir holds another data set.
+      OSError: out_dir cannot be written, or its disk is full.
+      RuntimeError: a worker was killed, or another process builds in out_dir.
+    """
+    options = _check_options(
+        split_ratios=split_ratios,
+        lists=tuple(splits),
+        seed=seed,
+        num_shards=num_shards,
+        num_workers=num_workers,
+        classes=tuple(classes),
+        on_error=on_error,
+        store=store,
+        store_size=store_size,
+        max_pixels=max_pixels,
+        overwrite=overwrite,
+        dry_run=dry_run,
+    )
+    if "://" in str(out_dir):
+        raise ValueError(f"--out_dir={out_dir}: only local folders can be written; write one, then copy it there")
+    start = time.monotonic()
+    logging.info("listing the files of %s", voc_root)
+    devkit = open_devkit(voc_root)
+    found = Findings(warnings=list(devkit.warnings))
+    with start_workers(options.num_workers) as run:
+        plan = make_plan(devkit, options, run, found)
+        manifest = _describe(plan, options)
+        _refuse_other_data_set(Path(out_dir), manifest, options, complete=False)
+        if options.dry_run or (found.errors and not options.skip_bad):
+            check_pictures(plan, options, run, found)
+            manifest = _add_findings(manifest, found, devkit)
+        else:
+            with stage_folder(Path(out_dir)) as staging:
+                manifest = replace(manifest, splits=write_shards(plan, options, run, found, staging))
+                manifest = _add_findings(manifest, found, devkit)
+                (staging / MANIFEST_NAME).write_text(format_manifest(manifest), encoding="utf-8")
+                _refuse_other_data_set(Path(out_dir), manifest, options, complete=True)
+                publish(staging, Path(out_dir), _file_names(manifest))
+    return BuildReport(
+        manifest=manifest,
+        out_dir=str(out_dir),
+        warnings=tuple(sorted(found.warnings, key=lambda notice: (notice.kind, notice.text))),
+        skipped=tuple(sorted(found.errors, key=lambda err: (err.path, err.reason))),
+        seconds=time.monotonic() - start,
+        written=not options.dry_run,
+    )
+
+
+def _check_options(
+    *,
+    split_ratios: str | None,
+    lists: tuple[str, ...],
+    seed: int,
+    num_shards: int | None,
+    num_workers: int | None,
+    classes: tuple[str, ...],
+    on_error: str,
+    store: str,
+    store_size: int,
+    max_pixels: int,
+    overwrite: bool,
+    dry_run: bool,
+) -> Options:
+    if split_ratios and lists:
+        raise ValueError("--split_ratios and --splits exclude each other; give one of them")
+    for name in lists:
+        splits_lib.check_split_name(name)
+    if len(set(lists)) < len(lists):
+        raise ValueError(f"--splits={','.join(lists)} names a list twice")
+    for flag, value in (("num_shards", num_shards), ("num_workers", num_workers)):
+        if value is not None and value < 1:
+            raise ValueError(f"--{flag}={value}: it must be at least 1, or left out")
+    for flag, value in (("store_size", store_size), ("max_pixels", max_pixels)):
+        if value < 1:
+            raise ValueError(f"--{flag}={value}: it must be at least 1 (pixels)")
+    for flag, text, allowed in (("on_error", on_error, ("fail", "skip")), ("store", store, ("original", "resized"))):
+        if text not in allowed:
+            raise ValueError(f"--{flag}={text}: it is one of {', '.join(allowed)}")
+    if not classes or len({name.casefold() for name in classes}) < len(classes):
+        raise ValueError("the class list is empty or names a class twice (case does not matter)")
+    return Options(
+        ratios={} if lists else splits_lib.parse_ratios(split_ratios or splits_lib.DEFAULT_RATIOS),
+        lists=lists,
+        seed=seed,
+        num_shards=num_shards,
+        num_workers=num_workers or len(os.sched_getaffinity(0)),
+        classes=classes,
+        skip_bad=on_error == "skip",
+        shorter_side=store_size if store == "resized" else None,
+        max_pixels=max_pixels,
+        overwrite=overwrite,
+        dry_run=dry_run,
+    )
+
+
+def _describe(plan: Plan, options: Options) -> Manifest:
+    """Returns the manifest as far as it is known before the pictures are read: all but the shards."""
+    return Manifest(
+        classes=options.classes,
+        seed=options.seed,
+        options={
+            "split_ratios": dict(options.ratios) or None,
+            "splits": list(options.lists) or None,
+            "num_shards": options.num_shards,
+            "store": "resized" if options.shorter_side else "original",
+            "store_size": options.shorter_side,
+            "max_pixels": options.max_pixels,
+            "on_error": "skip" if options.skip_bad else "fail",
+        },
+        splits={name: count_split(name, ids, plan, options.classes) for name, ids in plan.splits.items()},
+        package_version=__version__,
+    )
+
+
+def _add_findings(manifest: Manifest, found: Findings, devkit: Devkit) -> Manifest:
+    """Returns the manifest with what was left out, by path inside the devkit, and the warnings by kind.
+
+    Raises:
+      BadFilesError: nothing is left.
+    """
+    if not any(split.num_examples for split in manifest.splits.values()):
+        raise BadFilesError(found.errors, "no good one is left")
+    errors = sorted(found.errors, key=lambda err: (err.path, err.reason))
+    kinds = Counter(notice.kind for notice in found.warnings)
+    return replace(
+        manifest,
+        skipped=tuple({"path": err.path.removeprefix(devkit.root + "/"), "reason": err.reason} for err in errors),
+        warnings=dict(sorted(kinds.items())),
+    )
+
+
+def _file_names(manifest: Manifest) -> list[str]:
+    """Returns the names of all files of a data set but the manifest."""
+    shards = [shard.file for split in manifest.splits.values() for shard in split.shards]
+    return shards + [index_name(file) for file in shards] + [split.ids_file for split in manifest.splits.values()]
+
+
+def _refuse_other_data_set(out_dir: Path, manifest: Manifest, options: Options, *, complete: bool) -> None:
+    """Raises ValueError unless out_dir is free, holds this very data set, or may be overwritten.
+
+    Asked twice: before the pictures are read (not complete), to refuse early, and before publishing.
+    """
+    if options.overwrite or not (out_dir / MANIFEST_NAME).exists():
+        return
+    advice = "add --overwrite to replace it, or take another --out_dir"
+    try:
+        old = read_manifest(out_dir)
+    except ValueError as err:
+        raise ValueError(f"{out_dir} holds a {MANIFEST_NAME} that is not of these records ({err}); {advice}") from err
+    if not complete:  # compare what is known already
+        bare = manifest.splits if options.skip_bad else {k: replace(v, shards=()) for k, v in old.splits.items()}
+        old = replace(old, splits=bare, skipped=(), warnings={})
+    if old != manifest:
+        raise ValueError(f"{out_dir} holds another data set (other images, labels or options); {advice}")

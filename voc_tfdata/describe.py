@@ -1,0 +1,59 @@
+"""A manifest as text: the table at the end of a conversion and on top of an inspection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from voc_tfdata.devkit import Notice
+from voc_tfdata.manifest import Manifest
+
+_EXAMPLES_A_KIND = 5
+
+
+def describe_manifest(manifest: Manifest) -> str:
+    """Returns tables of the splits and of the classes: images with the class, in brackets those with difficult
+    objects of it only.
+    """
+    names = list(manifest.splits)
+    head = ["split", "images", "without objects", "objects", "labels", "difficult only", "shards", "bytes"]
+    rows = [
+        [
+            name,
+            f"{split.num_examples:,}",
+            f"{split.num_unlabelled:,}",
+            f"{split.num_objects:,}",
+            f"{sum(split.positives.values()):,}",
+            f"{sum(split.ignores.values()):,}",
+            f"{len(split.shards):,}",
+            f"{sum(shard.num_bytes for shard in split.shards):,}",
+        ]
+        for name, split in manifest.splits.items()
+    ]
+    classes = [
+        [c, *(_count(manifest.splits[name].positives[c], manifest.splits[name].ignores[c]) for name in names)]
+        for c in manifest.classes
+    ]
+    return format_table(head, rows) + "\n\n" + format_table(["class", *names], classes)
+
+
+def describe_notices(notices: Sequence[Notice]) -> str:
+    """Returns the warnings by kind, with the first few of each."""
+    lines = []
+    for kind in sorted({notice.kind for notice in notices}):
+        texts = [notice.text for notice in notices if notice.kind == kind]
+        lines.append(f"{kind}: {len(texts)}")
+        lines.extend(f"  {text}" for text in texts[:_EXAMPLES_A_KIND])
+        if len(texts) > _EXAMPLES_A_KIND:
+            lines.append(f"  and {len(texts) - _EXAMPLES_A_KIND} more")
+    return "\n".join(lines)
+
+
+def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns a table in plain text: the first column left, the others right-justified."""
+    widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
+    lines = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in [head, *rows]]
+    return "\n".join("  ".join(cells) for cells in lines)
+
+
+def _count(positives: int, ignores: int) -> str:
+    return f"{positives:,} ({ignores:,})" if ignores else f"{positives:,}"

@@ -1,0 +1,352 @@
+"""A folder (or a .tar) in the layout of the PASCAL VOC development kit: what is in it, and what belongs together.
+
+    devkit = open_devkit("VOCdevkit/VOC2012")
+    picture = find_picture(devkit, "2007_000027", hint="2007_000027.jpg").file
+    ids = read_split_list(devkit, "train").ids
+
+A file is held as (container, offset, size), so that a picture in a folder and one inside a .tar are read alike.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+_SYSTEM_LITTER = ("thumbs.db", "desktop.ini", "@eadir", "__macosx", "lost+found")
+_FOLDERS = ("Annotations", "JPEGImages")
+
+
+class BadFileError(ValueError):
+    """One file that cannot become a right example: its path and the reason."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """Where the bytes of one file lie."""
+
+    path: str  # as the user knows it: /data/VOC2012/JPEGImages/a.jpg or devkit.tar/VOC2012/JPEGImages/a.jpg
+    container: str  # the file to open
+    offset: int  # bytes
+    size: int  # bytes; 0 for a broken link
+
+    @property
+    def name(self) -> str:
+        return os.path.basename(self.path)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the user should know that stops nothing: its kind is counted, its text names the file."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Devkit:
+    """The files of one devkit, by stem (name less its last suffix); more than one file for a stem is possible."""
+
+    root: str
+    annotations: Mapping[str, tuple[SourceFile, ...]]
+    pictures: Mapping[str, tuple[SourceFile, ...]]
+    other_pictures: Mapping[str, SourceFile]  # by whole name: files in JPEGImages without a picture's suffix
+    lists: Mapping[str, SourceFile]  # ImageSets/Main, by name without .txt
+    warnings: tuple[Notice, ...]
+
+
+@dataclass(frozen=True)
+class FoundPicture:
+    """The picture that belongs to an annotation, with what was odd about it."""
+
+    file: SourceFile
+    warnings: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True)
+class SplitList:
+    """The ids of one ImageSets/Main list, each once, in the order of the file."""
+
+    ids: tuple[str, ...]
+    warnings: tuple[Notice, ...] = ()
+
+
+def open_devkit(voc_root: str | Path) -> Devkit:
+    """Returns what lies in a devkit: a folder with Annotations/ and JPEGImages/, a VOCdevkit with one year in it, or
+    an uncompressed .tar of either.
+
+    Raises:
+      FileNotFoundError: there is nothing at voc_root, or no such folders are in it.
+      ValueError: several devkits, sub-folders with annotations in Annotations/, no annotation at all, or a file
+        that is no readable .tar.
+    """
+    path = Path(voc_root)
+    if path.is_dir():
+        return _open_folder(_find_root(path))
+    if path.is_file():
+        return _open_tar(path)
+    raise FileNotFoundError(f"no {path}; --voc_root wants a folder with Annotations/ and JPEGImages/, or its .tar")
+
+
+def read_file(file: SourceFile) -> bytes:
+    """Returns the bytes of a file.
+
+    Raises:
+      BadFileError: it cannot be read, or is shorter than when it was listed.
+    """
+    try:
+        with open(file.container, "rb") as stream:
+            if file.container == file.path:
+                return stream.read()
+            stream.seek(file.offset)
+            data = stream.read(file.size)
+    except OSError as err:
+        raise BadFileError(file.path, f"cannot be read ({err.strerror})") from err
+    if len(data) < file.size:
+        raise BadFileError(file.path, f"ends after {len(data):,} of {file.size:,} bytes; {file.container} is cut off")
+    return data
+
+
+def stem_of(name: str) -> str:
+    """Returns a file name less its last suffix: 'end.' of 'end..jpg', 'cam.v2' of 'cam.v2.xml'."""
+    return os.path.splitext(name)[0]
+
+
+def find_picture(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
+    """Returns the picture of an annotation: the one with its stem, else the one its <filename> names.
+
+    Args:
+      devkit: where to look.
+      image_id: stem of the annotation.
+      hint: text of its <filename>, "" where there is none.
+
+    Raises:
+      BadFileError: no picture, or several that nothing chooses between.
+    """
+    annotation = devkit.annotations[image_id][0]
+    hint = hint.replace("\\", "/").rsplit("/", 1)[-1].strip()
+    candidates = devkit.pictures.get(image_id, ()) or _same_text(devkit.pictures, image_id)
+    if not candidates:
+        candidates = tuple(f for name, f in _others_of(devkit, image_id))
+    if not candidates:
+        return _picture_by_hint(devkit, annotation, image_id, hint)
+    if len(candidates) > 1:
+        return _one_of_several(annotation, candidates, hint)
+    picture = candidates[0]
+    if hint and hint not in (picture.name, image_id) and unicodedata.normalize("NFC", hint) != picture.name:
+        text = f"{annotation.path}: <filename> is {hint!r}, the picture of this stem is {picture.name!r}; used that"
+        return FoundPicture(picture, (Notice("<filename> disagrees", text),))
+    return FoundPicture(picture)
+
+
+def read_split_list(devkit: Devkit, name: str) -> SplitList:
+    """Returns the ids of ImageSets/Main/{name}.txt: `id` or `id flag` lines, with or without a picture's suffix.
+
+    Raises:
+      FileNotFoundError: there is no such list; the message names those there are.
+      ValueError: it is empty, not text, or names ids of which there is neither annotation nor picture.
+    """
+    if name not in devkit.lists:
+        known = ", ".join(sorted(n for n in devkit.lists if "_" not in n)) or ", ".join(sorted(devkit.lists))
+        raise FileNotFoundError(
+            f"no {devkit.root}/ImageSets/Main/{name}.txt; lists there: {known or 'none'}; "
+            "name one of them in --splits, or leave --splits out for --split_ratios"
+        )
+    file = devkit.lists[name]
+    data = read_file(file)
+    try:
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as err:
+        raise ValueError(f"{file.path} is not UTF-8 (byte {err.start}); save it as UTF-8") from err
+    counts: dict[str, int] = {}
+    unknown: list[str] = []
+    for line in text.replace("\r", "\n").split("\n"):
+        if line.strip():
+            image_id = _id_of_line(devkit, line.strip())
+            if image_id is None:
+                unknown.append(line.strip())
+            else:
+                counts[image_id] = counts.get(image_id, 0) + 1
+    if unknown:
+        raise ValueError(
+            f"{file.path} names {len(unknown)} ids with neither annotation nor picture in {devkit.root}: "
+            f"{_some(unknown)}; correct the list, or name another in --splits"
+        )
+    if not counts:
+        raise ValueError(f"{file.path} holds no id; name another list in --splits, or use --split_ratios")
+    warnings = tuple(
+        Notice("id listed twice", f"{file.path}: {image_id!r} stands there {n} times; written once")
+        for image_id, n in counts.items()
+        if n > 1
+    )
+    return SplitList(tuple(counts), warnings)
+
+
+def _id_of_line(devkit: Devkit, line: str) -> str | None:
+    """An id may hold spaces and dots, so the longest reading that is known wins: `id`, `id flag`, `id.jpg [flag]`."""
+    head, _, flag = line.rpartition(" " if "\t" not in line else "\t")
+    readings = [line] + ([head.strip()] if flag in ("1", "0", "-1") else [])
+    for reading in readings:
+        for image_id in (reading, stem_of(reading) if reading.lower().endswith(PICTURE_SUFFIXES) else reading):
+            for form in (image_id, *(unicodedata.normalize(f, image_id) for f in ("NFC", "NFD"))):
+                if form in devkit.annotations or form in devkit.pictures:
+                    return form
+    return None
+
+
+def _find_root(path: Path) -> Path:
+    if (path / "Annotations").is_dir() or (path / "JPEGImages").is_dir():
+        for name in _FOLDERS:
+            if not (path / name).is_dir():
+                raise FileNotFoundError(f"no folder {path / name}; --voc_root wants Annotations/ and JPEGImages/ in it")
+        return path
+    inside = sorted(p.parent for p in path.glob("*/Annotations") if (p.parent / "JPEGImages").is_dir())
+    if len(inside) == 1:
+        return inside[0]
+    deeper = inside or sorted(p.parent for p in path.glob("*/*/Annotations"))
+    found = "; found: " + ", ".join(map(str, deeper)) + " (give one of these)" if deeper else ""
+    raise FileNotFoundError(f"no folders Annotations/ and JPEGImages/ in {path}{found}")
+
+
+def _open_folder(root: Path) -> Devkit:
+    files: dict[str, list[SourceFile]] = {}
+    folders: list[str] = []
+    for folder in (*_FOLDERS, "ImageSets/Main"):
+        files[folder] = []
+        if not (root / folder).is_dir():
+            continue
+        with os.scandir(root / folder) as entries:
+            for entry in entries:
+                if _is_litter(entry.name):
+                    continue
+                if entry.is_dir():
+                    folders.append(f"{folder}/{entry.name}")
+                    continue
+                size = 0
+                if folder == "JPEGImages":  # sizes plan the shards; elsewhere they would cost a call each
+                    size = entry.stat().st_size if entry.is_file() else 0
+                path = f"{root}/{folder}/{entry.name}"
+                files[folder].append(SourceFile(path, path, 0, size))
+    nested = [f for f in folders if f.startswith("Annotations/") and any((root / f).rglob("*.[xX][mM][lL]"))]
+    return _make_devkit(str(root), files, folders, nested)
+
+
+def _open_tar(path: Path) -> Devkit:
+    try:
+        with tarfile.open(path, "r:") as archive:
+            members = [(m.name.removeprefix("./"), m.offset_data, m.size) for m in archive if m.isreg()]
+    except tarfile.ReadError as err:
+        raise ValueError(
+            f"{path} is no readable uncompressed .tar ({err}); unpack it and give the folder in --voc_root"
+        ) from err
+    roots = {n.split("Annotations/")[0] for n, _, _ in members if "Annotations/" in n and n.lower().endswith(".xml")}
+    if len(roots) != 1:
+        found = ", ".join(sorted(r.rstrip("/") for r in roots)) or "none"
+        raise ValueError(
+            f"{path} should hold one devkit with Annotations/; found: {found}; unpack it and give a folder"
+        )
+    root = roots.pop()
+    files: dict[str, list[SourceFile]] = {folder: [] for folder in (*_FOLDERS, "ImageSets/Main")}
+    folders: set[str] = set()
+    nested: set[str] = set()
+    for name, offset, size in members:
+        for folder, content in files.items():
+            inside = name.removeprefix(f"{root}{folder}/")
+            if inside == name or any(_is_litter(part) for part in inside.split("/")):
+                continue
+            if "/" in inside:
+                sub_folder = f"{folder}/{inside.split('/')[0]}"
+                folders.add(sub_folder)
+                if folder == "Annotations" and inside.lower().endswith(".xml"):
+                    nested.add(sub_folder)
+                continue
+            content.append(SourceFile(f"{path}/{name}", str(path), offset, size))
+    return _make_devkit(f"{path}/{root}".rstrip("/"), files, sorted(folders), sorted(nested))
+
+
+def _make_devkit(root: str, files: dict[str, list[SourceFile]], folders: list[str], nested: list[str]) -> Devkit:
+    if nested:
+        raise ValueError(
+            f"annotations lie in sub-folders of {root}/Annotations: {_some(sorted(nested))}; "
+            "move the files up, or convert each sub-folder as a devkit of its own"
+        )
+    warnings = [Notice("sub-folder not read", f"{root}/{f} is a folder; nothing in it is read") for f in folders]
+    xml = [f for f in files["Annotations"] if f.name.lower().endswith(".xml")]
+    for file in files["Annotations"]:
+        if not file.name.lower().endswith(".xml"):
+            warnings.append(Notice("not an annotation", f"{file.path} does not end in .xml; not read"))
+    if not xml:
+        raise ValueError(f"no .xml file in {root}/Annotations; --voc_root wants a devkit with annotations")
+    pictures = [f for f in files["JPEGImages"] if f.name.lower().endswith(PICTURE_SUFFIXES)]
+    others = [f for f in files["JPEGImages"] if not f.name.lower().endswith(PICTURE_SUFFIXES)]
+    return Devkit(
+        root=root,
+        annotations=_by_stem(xml),
+        pictures=_by_stem(pictures),
+        other_pictures={f.name: f for f in sorted(others, key=lambda f: f.path)},
+        lists={stem_of(f.name): f for f in files["ImageSets/Main"] if f.name.lower().endswith(".txt")},
+        warnings=tuple(sorted(warnings, key=lambda w: w.text)),
+    )
+
+
+def _by_stem(files: Iterable[SourceFile]) -> dict[str, tuple[SourceFile, ...]]:
+    stems: dict[str, tuple[SourceFile, ...]] = {}
+    for file in sorted(files, key=lambda f: f.path):
+        stem = stem_of(file.name)
+        stems[stem] = (*stems.get(stem, ()), file)
+    return stems
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _SYSTEM_LITTER
+
+
+def _same_text(files: Mapping[str, tuple[SourceFile, ...]], stem: str) -> tuple[SourceFile, ...]:
+    """Stems that differ in Unicode normal form only (macOS writes é as two characters)."""
+    for form in ("NFC", "NFD"):
+        if found := files.get(unicodedata.normalize(form, stem)):
+            return found
+    return ()
+
+
+def _others_of(devkit: Devkit, image_id: str) -> list[tuple[str, SourceFile]]:
+    return [(name, f) for name, f in devkit.other_pictures.items() if image_id in (name, stem_of(name))]
+
+
+def _picture_by_hint(devkit: Devkit, annotation: SourceFile, image_id: str, hint: str) -> FoundPicture:
+    named = [f for f in devkit.pictures.get(stem_of(hint), ()) if f.name == hint]
+    named += [devkit.other_pictures[hint]] if hint in devkit.other_pictures else []
+    if not named:
+        also = f", nor the {hint!r} of its <filename>" if hint and stem_of(hint) != image_id else ""
+        raise BadFileError(
+            annotation.path,
+            f"no picture {image_id}.jpg (.png ...) in {devkit.root}/JPEGImages{also}; add it, or remove the annotation",
+        )
+    text = f"{annotation.path}: no picture has its stem; used {named[0].name!r}, which its <filename> names"
+    return FoundPicture(named[0], (Notice("picture found by <filename>", text),))
+
+
+def _one_of_several(annotation: SourceFile, candidates: tuple[SourceFile, ...], hint: str) -> FoundPicture:
+    names = ", ".join(f.name for f in candidates)
+    named = [f for f in candidates if f.name == hint]
+    if not named:
+        raise BadFileError(annotation.path, f"several pictures have its stem: {names}; remove all but one")
+    text = f"{annotation.path}: several pictures have its stem: {names}; used {hint}, which its <filename> names"
+    return FoundPicture(named[0], (Notice("several pictures of one stem", text),))
+
+
+def _some(names: list[str], limit: int = 10) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

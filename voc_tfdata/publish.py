@@ -1,0 +1,93 @@
+"""A folder that is either a complete data set or none: staged beside it, moved in by renames, the manifest last.
+
+with stage_folder(out_dir) as staging:
+    ...                                  # write the shards and manifest.json into staging
+    publish(staging, out_dir, file_names)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import signal
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from voc_tfdata.manifest import MANIFEST_NAME
+
+_STAGING = ".building"
+_OURS = re.compile(r"voc-.*(\.tfrecord|\.idx|-ids\.txt)")
+
+
+@contextlib.contextmanager
+def stage_folder(out_dir: Path) -> Iterator[Path]:
+    """Yields an empty folder inside out_dir, on the same file system, for one process at a time.
+
+    It and everything in it is gone afterwards; what a killed run left there is removed first.
+
+    Raises:
+      OSError: out_dir cannot be made or written.
+      RuntimeError: another process builds there.
+    """
+    new = _missing_parents(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    staging = out_dir / _STAGING
+    lock = os.open(out_dir, os.O_RDONLY)  # on the folder itself: the kernel drops it with the process
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(f"another process is building records in {out_dir}; wait for it, or end it") from None
+        except OSError:
+            pass  # some network file systems lock no folders: then nothing guards against a second builder
+        try:
+            if staging.exists():
+                shutil.rmtree(staging)
+            staging.mkdir()
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    finally:
+        os.close(lock)
+        for folder in new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # only if nothing came into it
+
+
+def publish(staging: Path, out_dir: Path, names: Iterable[str]) -> None:
+    """Moves the named files and the manifest from staging into out_dir, in place of the data set that was there.
+
+    The old manifest goes first and the new one comes last, so that no moment shows a mixture as a data set.
+    """
+    keep = set(names)
+    with _signals_held_back():
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(out_dir / MANIFEST_NAME)
+        for name in sorted(keep):
+            os.replace(staging / name, out_dir / name)
+        for path in out_dir.iterdir():
+            if _OURS.fullmatch(path.name) and path.name not in keep:
+                path.unlink()  # of the data set before, or of a run that was killed while publishing
+        os.replace(staging / MANIFEST_NAME, out_dir / MANIFEST_NAME)
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until the renames, a few milliseconds in all, are done."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _missing_parents(folder: Path) -> list[Path]:
+    """Returns the folders that mkdir(parents=True) will make, the deepest first."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    return missing

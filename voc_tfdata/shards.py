@@ -1,0 +1,156 @@
+"""Reading, checking and writing the pictures of a plan: parts from the workers become shards, in record order."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import google_crc32c
+from absl import logging
+from tqdm import tqdm
+
+from voc_tfdata.devkit import BadFileError
+from voc_tfdata.manifest import Shard, Split
+from voc_tfdata.plan import Findings, Options, Plan, count_split, ids_text, shard_ids
+from voc_tfdata.records import format_index, ids_name, index_name, shard_name
+from voc_tfdata.workers import Encoded, EncodeTask, Run, encode_chunk
+
+_ENCODE_CHUNK = 32  # pictures a task: about 3 MB
+_COPY_BYTES = 4 << 20  # 4 MiB
+_LOG_INTERVAL_S = 10.0
+
+
+class BadFilesError(ValueError):
+    """All the files that kept a conversion from being made."""
+
+    def __init__(self, errors: Sequence[BadFileError], what: str) -> None:
+        super().__init__(errors, what)
+        self.errors = tuple(sorted(errors, key=lambda err: (err.path, err.reason)))
+        self.what = what
+
+    def __str__(self) -> str:
+        lines = "\n".join(f"  {err}" for err in self.errors)
+        return (
+            f"{len(self.errors)} bad files, {self.what}:\n{lines}\n"
+            "mend or remove them, or leave them out by name with --on_error=skip"
+        )
+
+
+def check_pictures(plan: Plan, options: Options, run: Run, found: Findings) -> None:
+    """Reads and decodes every picture, and writes nothing.
+
+    Raises:
+      BadFilesError: some are bad, and bad files are not to be skipped.
+    """
+    for _ in _encode(plan, options, run, found, staging=None):
+        pass
+
+
+def write_shards(plan: Plan, options: Options, run: Run, found: Findings, staging: Path) -> dict[str, Split]:
+    """Writes shards, indices and id lists into staging; returns the manifest's entry of each split.
+
+    Raises:
+      BadFilesError: some files are bad, and bad files are not to be skipped.
+      OSError: staging cannot be written, or its disk is full.
+    """
+    ids: dict[str, list[str]] = {split: [] for split in plan.splits}
+    frame_sizes: dict[tuple[str, int], list[int]] = {}
+    checksums: dict[tuple[str, int], google_crc32c.Checksum] = {}
+    for split, number, encoded in _encode(plan, options, run, found, staging):
+        if encoded.part_path is None:
+            continue  # a file was bad: the rest is only checked
+        checksum = checksums.setdefault((split, number), google_crc32c.Checksum())
+        _append(Path(encoded.part_path), staging / f"{split}-{number}", checksum)
+        frame_sizes.setdefault((split, number), []).extend(encoded.frame_sizes)
+        ids[split].extend(encoded.image_ids)
+    entries = {}
+    for split in plan.splits:
+        filled = [number for name, number in frame_sizes if name == split and frame_sizes[name, number]]
+        shards = []
+        for new_number, number in enumerate(filled):  # a shard of nothing but bad files is none
+            file, sizes = shard_name(split, new_number, len(filled)), frame_sizes[split, number]
+            os.rename(staging / f"{split}-{number}", staging / file)
+            (staging / index_name(file)).write_text(format_index(sizes), encoding="ascii")
+            shards.append(Shard(file, len(sizes), sum(sizes), checksums[split, number].hexdigest().decode()))
+        (staging / ids_name(split)).write_bytes(ids_text(ids[split]).encode())
+        entries[split] = replace(count_split(split, ids[split], plan, options.classes), shards=tuple(shards))
+    return entries
+
+
+def _encode(
+    plan: Plan, options: Options, run: Run, found: Findings, staging: Path | None
+) -> Iterator[tuple[str, int, Encoded]]:
+    """Yields (split, shard number, outcome) of each chunk of pictures, in record order."""
+    chunks = [
+        (split, number, ids[k : k + _ENCODE_CHUNK])
+        for split in plan.splits
+        for number, ids in enumerate(shard_ids(plan, split, options))
+        for k in range(0, len(ids), _ENCODE_CHUNK)
+    ]
+    total = sum(len(ids) for _, _, ids in chunks)
+    verb = "checking" if staging is None else "converting"
+    logging.info("%s %d pictures, num_workers=%d", verb, total, options.num_workers)
+    progress = _Progress(total)
+    with progress.bar:
+        results = run(encode_chunk, _tasks(plan, [ids for _, _, ids in chunks], options, found, staging))
+        for (split, number, ids), encoded in zip(chunks, results, strict=True):
+            for image_id, labels in zip(encoded.image_ids, encoded.labels, strict=True):
+                item = plan.items[image_id]
+                if labels != (item.positives, item.ignores):
+                    raise RuntimeError(f"{item.xml.path} changed during the conversion; run again when it is at rest")
+            found.errors.extend(encoded.errors)
+            found.warnings.extend(encoded.warnings)
+            progress.add(len(ids))
+            yield split, number, encoded
+    if found.errors and not options.skip_bad:
+        raise BadFilesError(found.errors, "nothing was written")
+
+
+def _tasks(
+    plan: Plan, chunks: Sequence[Sequence[str]], options: Options, found: Findings, staging: Path | None
+) -> Iterator[EncodeTask]:
+    """Yields the tasks one by one as workers become free: after a bad file, those that only check."""
+    for number, ids in enumerate(chunks):
+        writes = staging is not None and (options.skip_bad or not found.errors)
+        yield EncodeTask(
+            items=tuple((i, plan.items[i].xml, plan.items[i].picture) for i in ids),
+            classes=options.classes,
+            max_pixels=options.max_pixels,
+            shorter_side=options.shorter_side,
+            part_path=f"{staging}/part-{number}" if writes else None,
+        )
+
+
+def _append(part: Path, shard: Path, checksum: google_crc32c.Checksum) -> None:
+    """Moves the bytes of a part file to the end of a shard."""
+    try:
+        with open(part, "rb") as source, open(shard, "ab") as target:
+            for block in iter(lambda: source.read(_COPY_BYTES), b""):
+                checksum.update(block)
+                target.write(block)
+    except OSError as err:
+        raise OSError(err.errno, err.strerror, str(shard)) from err
+    part.unlink()
+
+
+class _Progress:
+    """A bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, total: int) -> None:
+        self.bar = tqdm(total=total, unit=" pictures", disable=not sys.stderr.isatty(), dynamic_ncols=True)
+        self._total = total
+        self._done = 0
+        self._start = self._logged = time.monotonic()
+
+    def add(self, count: int) -> None:
+        self._done += count
+        self.bar.update(count)
+        now = time.monotonic()
+        if self.bar.disable and now - self._logged >= _LOG_INTERVAL_S:
+            self._logged = now
+            rate = self._done / (now - self._start)
+            logging.info("%d of %d pictures, %.0f images/s", self._done, self._total, rate)

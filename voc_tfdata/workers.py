@@ -1,0 +1,258 @@
+"""What runs in the converter's processes: reading annotations, encoding pictures; and running it in order.
+
+    with start_workers(num_workers) as run:
+        for result in run(scan_chunk, tasks): ...        # in the order of the tasks, a few in flight
+
+Nothing here or below imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from voc_tfdata.annotations import Annotation, parse_annotation
+from voc_tfdata.devkit import BadFileError, Notice, SourceFile, read_file
+from voc_tfdata.examples import ExampleObject, encode_example, label_vectors
+from voc_tfdata.images import UprightJpeg, load_upright_jpeg
+from voc_tfdata.records import frame_record
+
+_IN_FLIGHT = 3  # chunks a worker: enough to never wait for the main process, few enough to stay small
+T = TypeVar("T")
+R = TypeVar("R")
+Run = Callable[[Callable[[T], R], Iterable[T]], Iterator[R]]
+
+
+@dataclass(frozen=True)
+class ScanTask:
+    """Annotations to parse."""
+
+    files: tuple[tuple[str, SourceFile], ...]  # (image id, XML)
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What the plan needs of one annotation; kept for all images, so kept small."""
+
+    image_id: str
+    filename: str
+    positives: int  # bit k: class k has an object that is not difficult
+    ignores: int  # bit k: class k has difficult objects only
+    num_objects: int
+    warnings: tuple[Notice, ...]
+
+
+@dataclass(frozen=True)
+class EncodeTask:
+    """Pictures to check, and to write as framed records to a part file (none: check only)."""
+
+    items: tuple[tuple[str, SourceFile, SourceFile], ...]  # (image id, XML, picture)
+    classes: tuple[str, ...]
+    max_pixels: int
+    shorter_side: int | None
+    part_path: str | None
+
+
+@dataclass
+class Encoded:
+    """The outcome of an EncodeTask, records in the order of its items."""
+
+    image_ids: list[str] = field(default_factory=list)
+    frame_sizes: list[int] = field(default_factory=list)  # bytes
+    labels: list[tuple[int, int]] = field(default_factory=list)  # (positives, ignores) as in Scanned
+    errors: list[BadFileError] = field(default_factory=list)
+    warnings: list[Notice] = field(default_factory=list)
+    part_path: str | None = None
+
+
+def scan_chunk(task: ScanTask) -> list[Scanned | BadFileError]:
+    """Returns for each annotation what it says, or why it cannot be used."""
+    return [_scan(image_id, file, task.classes) for image_id, file in task.files]
+
+
+def _scan(image_id: str, file: SourceFile, classes: tuple[str, ...]) -> Scanned | BadFileError:
+    try:
+        annotation = parse_annotation(read_file(file), path=file.path, image_id=image_id, classes=classes)
+    except BadFileError as err:
+        return err
+    return Scanned(
+        image_id,
+        annotation.filename,
+        *_label_bits(annotation, len(classes)),
+        len(annotation.objects),
+        annotation.warnings,
+    )
+
+
+def encode_chunk(task: EncodeTask) -> Encoded:
+    """Returns what became of each picture, after decoding it and, if asked for, writing its record.
+
+    Raises:
+      OSError: the part file cannot be written (disk full, no permission), with its path.
+    """
+    result = Encoded(part_path=task.part_path)
+    with _open_part(task.part_path) as part:
+        for image_id, xml, picture in task.items:
+            try:
+                frame, labels, notices = _encode(image_id, xml, picture, task)
+            except BadFileError as err:
+                result.errors.append(err)
+                continue
+            if part is not None:
+                try:
+                    part.write(frame)
+                except OSError as err:
+                    raise OSError(err.errno, err.strerror, task.part_path) from err
+            result.image_ids.append(image_id)
+            result.frame_sizes.append(len(frame))
+            result.labels.append(labels)
+            result.warnings.extend(notices)
+    return result
+
+
+def _encode(
+    image_id: str, xml: SourceFile, picture: SourceFile, task: EncodeTask
+) -> tuple[bytes, tuple[int, int], list[Notice]]:
+    annotation = parse_annotation(read_file(xml), path=xml.path, image_id=image_id, classes=task.classes)
+    image = load_upright_jpeg(
+        read_file(picture), path=picture.path, max_pixels=task.max_pixels, shorter_side=task.shorter_side
+    )
+    notices = [Notice(change, f"{picture.path}: {change}") for change in image.changes if change != "shrunk"]
+    payload = encode_example(
+        image_id=image_id,
+        filename=picture.name,
+        jpeg=image.jpeg,
+        sha256=hashlib.sha256(image.jpeg).hexdigest(),
+        height=image.height,
+        width=image.width,
+        objects=_normalised(annotation, image, picture, notices),
+        num_classes=len(task.classes),
+    )
+    return frame_record(payload), _label_bits(annotation, len(task.classes)), notices
+
+
+def _normalised(
+    annotation: Annotation, image: UprightJpeg, picture: SourceFile, notices: list[Notice]
+) -> list[ExampleObject]:
+    """Returns the objects with boxes as shares of the stored picture, as the object-detection API divides them.
+
+    Boxes of a picture that was turned by its EXIF tag were drawn in a viewer that turned it too, unless <size> is that
+    of the picture as stored in the file.
+    """
+    unturned = image.orientation >= 5 and (annotation.width, annotation.height) == (
+        image.original_width,
+        image.original_height,
+    )
+    turned = image.orientation >= 5 and not unturned
+    width, height = image.original_width, image.original_height
+    width, height = (height, width) if turned else (width, height)
+    objects = []
+    for o in annotation.objects:
+        xmin, ymin, xmax, ymax = o.box or (0.0, 0.0, 0.0, 0.0)
+        box = (xmin / width, ymin / height, xmax / width, ymax / height)
+        if unturned and image.original_width != image.original_height:
+            box = _turn_box(box, image.orientation)
+        inside = tuple(min(1.0, max(0.0, side)) for side in box)
+        if inside != box:
+            text = f"{picture.path}: the box of {o.class_name!r} reaches outside the picture; cut to it"
+            notices.append(Notice("box outside the picture", text))
+        objects.append(
+            ExampleObject(
+                class_name=o.class_name,
+                class_index=o.class_index,
+                box=(inside[0], inside[1], inside[2], inside[3]),
+                difficult=o.difficult,
+                truncated=o.truncated,
+                view=o.view,
+            )
+        )
+    return objects
+
+
+def _turn_box(box: tuple[float, float, float, float], orientation: int) -> tuple[float, float, float, float]:
+    """Turns a normalised box as EXIF orientation 5 to 8 turns its picture."""
+    x0, y0, x1, y1 = box
+    turned = {5: (y0, x0, y1, x1), 6: (1 - y1, x0, 1 - y0, x1), 7: (1 - y1, 1 - x1, 1 - y0, 1 - x0)}
+    return turned.get(orientation, (y0, 1 - x1, y1, 1 - x0))
+
+
+def _label_bits(annotation: Annotation, num_classes: int) -> tuple[int, int]:
+    pairs = ((o.class_index, o.difficult) for o in annotation.objects)
+    multi_hot, ignore = label_vectors(pairs, num_classes)
+    ignores = sum(bit << k for k, bit in enumerate(ignore))
+    return sum(bit << k for k, bit in enumerate(multi_hot)) & ~ignores, ignores
+
+
+@contextlib.contextmanager
+def _open_part(path: str | None) -> Iterator[Any]:
+    if path is None:
+        yield None
+        return
+    try:
+        with open(path, "wb", buffering=1 << 20) as part:  # 1 MiB
+            yield part
+    except OSError as err:  # also from the flush on closing
+        raise OSError(err.errno, err.strerror, path) from err
+
+
+@contextlib.contextmanager
+def start_workers(num_workers: int) -> Iterator[Run]:
+    """Yields run(function, tasks), which yields the results in the order of the tasks from that many processes.
+
+    Raises (from run):
+      RuntimeError: a worker process died.
+    """
+    if num_workers == 1:
+        yield lambda function, tasks: map(function, tasks)
+        return
+    # Forking starts at once and shares memory, but must not happen with threads about (TensorFlow's).
+    alone = threading.active_count() == 1 and "tensorflow" not in sys.modules and sys.platform == "linux"
+    context = multiprocessing.get_context("fork" if alone else "spawn")
+    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_prepare_worker)
+    try:
+        yield lambda function, tasks: _run_in_order(pool, function, tasks, _IN_FLIGHT * num_workers)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _run_in_order(pool: Executor, function: Callable[[T], R], tasks: Iterable[T], in_flight: int) -> Iterator[R]:
+    pending: deque[Future[R]] = deque()
+    try:
+        for task in tasks:
+            pending.append(pool.submit(function, task))
+            if len(pending) >= in_flight:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    except BrokenProcessPool as err:
+        raise RuntimeError(
+            "a worker process was ended from outside (out of memory, or killed); nothing was written; "
+            "run again, with fewer --num_workers if memory is short"
+        ) from err
+
+
+def _prepare_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process handles it
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    """Ends this worker when its parent is gone, however it went."""
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
