@@ -1,0 +1,93 @@
+"""Re-reading a data set to its last byte, without TensorFlow.
+
+for fault in verify_records("records/voc2012"):
+    print(fault)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from voc_tfdata.devkit import BadFileError
+from voc_tfdata.examples import decode_example
+from voc_tfdata.images import load_upright_jpeg
+from voc_tfdata.manifest import Shard, Split, read_manifest
+from voc_tfdata.records import find_faults, iterate_records, read_ids
+
+
+def verify_records(records_dir: str | Path) -> list[str]:
+    """Returns a line for every fault: it names shard, record and image. An empty list: all is as it was written.
+
+    Checks names, sizes and checksums of all files, the framing of every record, that its picture decodes and has the
+    recorded size and SHA-256, that ids stand in the recorded order, and that the labels add up to the manifest's.
+
+    Raises:
+      FileNotFoundError, ValueError: there is no readable manifest.
+    """
+    records_dir = Path(records_dir)
+    manifest = read_manifest(records_dir)
+    faults: list[str] = []
+    for name, split in manifest.splits.items():
+        faults.extend(find_faults(records_dir, split, check="checksums"))
+        faults.extend(_record_faults(records_dir, name, split, manifest.classes))
+    return faults
+
+
+def _record_faults(records_dir: Path, name: str, split: Split, classes: tuple[str, ...]) -> Iterator[str]:
+    ids = read_ids(records_dir, split) if (records_dir / split.ids_file).exists() else ()
+    positives, ignores = [0] * len(classes), [0] * len(classes)
+    position, complete = 0, True
+    for shard in split.shards:
+        expected = ids[position : position + shard.num_examples]
+        position += shard.num_examples
+        labels: list[tuple[list[int], list[int]]] = []
+        faults = list(_shard_faults(records_dir, shard, expected, labels))
+        complete &= not faults
+        yield from faults
+        for multi_hot, ignore in labels:
+            positives = [n + (m and not g) for n, m, g in zip(positives, multi_hot, ignore, strict=True)]
+            ignores = [n + g for n, g in zip(ignores, ignore, strict=True)]
+    recorded = list(split.positives.values()), list(split.ignores.values())
+    if complete and recorded != (positives, ignores):
+        yield f"split {name}: the labels of the records do not add up to the counts of the manifest"
+
+
+def _shard_faults(
+    records_dir: Path, shard: Shard, ids: tuple[str, ...], labels: list[tuple[list[int], list[int]]]
+) -> Iterator[str]:
+    path = records_dir / shard.file
+    number = -1
+    try:
+        for number, payload in enumerate(iterate_records(path)):
+            where = f"{path}, record {number}"
+            if number < len(ids):
+                where += f", image {ids[number]}"
+            try:
+                fields = decode_example(payload)
+                labels.append((fields["image/class/multi_hot"], fields["image/class/ignore"]))
+                if number < len(ids) and fields["image/source_id"] != [ids[number].encode()]:
+                    yield f"{where}: holds image {fields['image/source_id'][0].decode()!r}"
+                yield from _picture_faults(fields["image/encoded"][0], fields, where)
+            except (ValueError, KeyError, IndexError) as err:
+                yield f"{where}: {err}"
+    except FileNotFoundError:
+        return  # find_faults has said so
+    except ValueError as err:
+        yield f"{err}{f', image {ids[number + 1]}' if number + 1 < len(ids) else ''}"
+        return
+    if number + 1 != shard.num_examples:
+        yield f"{path}: holds {number + 1} records, the manifest says {shard.num_examples}"
+
+
+def _picture_faults(jpeg: bytes, fields: dict[str, list], where: str) -> Iterator[str]:
+    if hashlib.sha256(jpeg).hexdigest().encode() != fields["image/key/sha256"][0]:
+        yield f"{where}: the picture is not the one that was written (sha256)"
+    try:
+        picture = load_upright_jpeg(jpeg, path=where, max_pixels=1 << 62)
+    except BadFileError as err:
+        yield str(err)
+        return
+    if [picture.width, picture.height] != [fields["image/width"][0], fields["image/height"][0]]:
+        yield f"{where}: the picture is {picture.width} x {picture.height}, the record says otherwise"
