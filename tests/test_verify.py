@@ -1,0 +1,160 @@
+"""verify_records and open_split find every kind of damage and name it."""
+
+import hashlib
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.devkit_fixture import difficult, sample, write_devkit
+from voc_tfdata.convert import build_records
+from voc_tfdata.examples import ExampleObject, encode_example
+from voc_tfdata.manifest import MANIFEST_NAME, format_manifest, read_manifest
+from voc_tfdata.records import crc32c_of_file, format_index, frame_record, open_split
+from voc_tfdata.verify import verify_records
+
+SHARD = "voc-train-00000-of-00002.tfrecord"
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    """Ten images in one split of two shards."""
+    samples = {f"im{k}": sample("dog", difficult("cat")) for k in range(10)}
+    root = write_devkit(tmp_path / "VOC", samples)
+    build_records(root, tmp_path / "records", split_ratios="train=1", num_shards=2, num_workers=1)
+    return tmp_path / "records"
+
+
+def test_an_undamaged_set_has_no_fault(records: Path) -> None:
+    assert verify_records(records) == []
+    assert len(open_split(records, "train").ids) == 10
+
+
+def test_a_flipped_byte_in_a_picture_names_shard_record_and_image(records: Path) -> None:
+    data = bytearray((records / SHARD).read_bytes())
+    first, second = (int(line.split()[0]) for line in (records / SHARD).with_suffix(".idx").read_text().split("\n")[:2])
+    data[second + 200] ^= 1
+    (records / SHARD).write_bytes(data)
+    image_id = (records / "voc-train-ids.txt").read_text().split()[1]
+    faults = verify_records(records)
+    assert any(f"{SHARD}, record 1: damaged" in fault and fault.endswith(f"image {image_id}") for fault in faults)
+    with pytest.raises(ValueError, match=f"{SHARD} is damaged or of another data set.*[Bb]uild the records again"):
+        open_split(records, "train")
+    assert len(open_split(records, "train", check="sizes").ids) == 10  # the size is right; only a checksum can tell
+
+
+def test_a_cut_shard_is_named_with_both_sizes(records: Path) -> None:
+    size = os.path.getsize(records / SHARD)
+    os.truncate(records / SHARD, size - 5)
+    with pytest.raises(ValueError, match=rf"{SHARD} has {size - 5:,} bytes, the manifest says {size:,}"):
+        open_split(records, "train", check="sizes")
+    assert any(f"{SHARD}, record 4: damaged or cut off" in fault for fault in verify_records(records))
+
+
+def test_an_empty_shard_is_found(records: Path) -> None:
+    (records / SHARD).write_bytes(b"")
+    assert any(f"{SHARD} has 0 bytes" in fault for fault in verify_records(records))
+    assert any("holds 0 records, the manifest says 5" in fault for fault in verify_records(records))
+    with pytest.raises(ValueError, match=f"{SHARD} has 0 bytes"):
+        open_split(records, "train", check="sizes")
+
+
+@pytest.mark.parametrize("name", [SHARD, SHARD.replace(".tfrecord", ".idx"), "voc-train-ids.txt"])
+def test_a_missing_file_is_named(records: Path, name: str) -> None:
+    (records / name).unlink()
+    assert f"{records / name} is missing" in verify_records(records)
+    with pytest.raises(ValueError, match=f"{name} is missing"):
+        open_split(records, "train")
+
+
+def test_a_shard_of_another_data_set_is_found(records: Path, tmp_path: Path) -> None:
+    samples = {f"ix{k}": sample("dog", difficult("cat")) for k in range(10)}
+    other_root = write_devkit(tmp_path / "other", samples)
+    build_records(other_root, tmp_path / "other_records", split_ratios="train=1", num_shards=2, num_workers=1)
+    shutil.copy(tmp_path / "other_records" / SHARD, records / SHARD)
+    with pytest.raises(ValueError, match=f"{SHARD} (is damaged or of another data set|has)"):
+        open_split(records, "train")
+    assert any("holds image 'ix" in fault for fault in verify_records(records))
+
+
+@pytest.mark.parametrize("text", ["", "0 5\n", "no numbers\n", "0 1 2\n"])
+def test_an_index_that_does_not_fit_is_found(records: Path, text: str) -> None:
+    (records / SHARD).with_suffix(".idx").write_text(text)
+    with pytest.raises(ValueError, match=r"\.idx (does not fit|is damaged)"):
+        open_split(records, "train", check="sizes")
+
+
+def test_a_picture_that_is_no_jpeg_is_found_though_all_checksums_are_right(records: Path) -> None:
+    manifest = read_manifest(records)
+    _replace_shard(records, [b"\xff\xd8 no picture"] * 5)
+    faults = verify_records(records)
+    assert (
+        len(faults) == 5
+        and "record 0, image " in faults[0]
+        and "damaged header" in faults[0]
+        or "no picture" in faults[0]
+    )
+    assert read_manifest(records).splits["train"].num_examples == manifest.splits["train"].num_examples
+
+
+def _replace_shard(records: Path, jpegs: list[bytes]) -> None:
+    """Puts a consistent shard (frames, index, checksum, manifest) with these pictures in the place of the first."""
+    ids = (records / "voc-train-ids.txt").read_text().split()
+    objects = [
+        ExampleObject("dog", 11, (0, 0, 1, 1), False, False, ""),
+        ExampleObject("cat", 7, (0, 0, 1, 1), True, False, ""),
+    ]
+    frames = [
+        frame_record(
+            encode_example(
+                image_id=image_id,
+                filename=f"{image_id}.jpg",
+                jpeg=jpeg,
+                sha256=hashlib.sha256(jpeg).hexdigest(),
+                height=1,
+                width=1,
+                objects=objects,
+                num_classes=20,
+            )
+        )
+        for image_id, jpeg in zip(ids, jpegs, strict=False)
+    ]
+    (records / SHARD).write_bytes(b"".join(frames))
+    (records / SHARD).with_suffix(".idx").write_text(format_index([len(frame) for frame in frames]))
+    manifest = read_manifest(records)
+    split = manifest.splits["train"]
+    first = replace(split.shards[0], num_bytes=sum(map(len, frames)), crc32c=crc32c_of_file(records / SHARD))
+    split = replace(split, shards=(first, *split.shards[1:]))
+    (records / MANIFEST_NAME).write_text(format_manifest(replace(manifest, splits={"train": split})))
+
+
+def test_labels_that_do_not_add_up_to_the_manifest_are_found(records: Path) -> None:
+    manifest = read_manifest(records)
+    split = manifest.splits["train"]
+    wrong = replace(split, positives={**split.positives, "dog": 9})  # ten images show a dog
+    (records / MANIFEST_NAME).write_text(format_manifest(replace(manifest, splits={"train": wrong})))
+    assert verify_records(records) == [
+        "split train: the labels of the records do not add up to the counts of the manifest"
+    ]
+
+
+def test_no_manifest_is_no_data_set(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"manifest\.json: not a \(complete\) data set; run: build_tfrecords"):
+        verify_records(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"schema_version": 1}', "null", '{"schema_version": 1, "splits": {"a": {}}}', "\udcff"]
+)
+def test_a_damaged_manifest_is_named(records: Path, text: str) -> None:
+    (records / MANIFEST_NAME).write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ValueError, match=r"manifest\.json is damaged.*build the records again"):
+        verify_records(records)
+
+
+def test_a_newer_schema_is_refused_with_both_versions(records: Path) -> None:
+    (records / MANIFEST_NAME).write_text('{"schema_version": 7}')
+    with pytest.raises(ValueError, match="schema version 7, this voc_tfdata reads 1"):
+        verify_records(records)
