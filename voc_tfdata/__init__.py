@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from voc_tfdata.classes import VOC_CLASSES
     from voc_tfdata.convert import build_records
     from voc_tfdata.dataset import epoch_steps, eval_dataset, read_examples, train_dataset
-    from voc_tfdata.evaluate import evaluate
+    from voc_tfdata.evaluation import evaluate
     from voc_tfdata.examples import parse_example
     from voc_tfdata.manifest import read_manifest
     from voc_tfdata.metrics import average_precision, mean_average_precision
@@ -48,7 +48,7 @@ _MODULE_OF = {
     "build_vgg16": "model",
     "epoch_steps": "dataset",
     "eval_dataset": "dataset",
-    "evaluate": "evaluate",
+    "evaluate": "evaluation",
     "mean_average_precision": "metrics",
     "parse_example": "examples",
     "read_examples": "dataset",
