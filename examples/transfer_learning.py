@@ -49,6 +49,7 @@ def main(argv: list[str]) -> None:
         steps_per_epoch=voc_tfdata.epoch_steps(records, "train", batch_size=batch_size),
         epochs=_EPOCHS.value,
         validation_data=val_ds,
+        shuffle=False,  # the pipeline shuffles; Keras warns if it is asked to
         verbose=2,
     )
 

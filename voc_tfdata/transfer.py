@@ -1,0 +1,190 @@
+"""Downloads over HTTP that go on where they broke off, and say how far they are.
+
+with open("archive.tar.part", "a+b") as file:                        # what is in it already is not asked for again
+    url = download(["http://host/archive.tar"], file, timeout_s=30.0, retry_wait_s=1.0)
+    md5 = compute_md5(file)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import os
+import re
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from absl import logging
+from tqdm import tqdm
+
+_MAX_FAILURES = 4  # requests in a row that bring nothing new
+_TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
+_LOG_EVERY_S = 10.0  # progress lines where stderr is no terminal
+
+
+def compute_md5(file: BinaryIO) -> str:
+    """Returns the md5 of a whole open file, as 32 lower-case hex digits; it is read from its beginning to its end."""
+    digest = hashlib.md5(usedforsecurity=False)
+    file.seek(0)
+    while chunk := file.read(1 << 20):  # 1 MiB
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def download(urls: Sequence[str], file: BinaryIO, *, timeout_s: float, retry_wait_s: float) -> str:
+    """Appends to the file what is missing of it, with as many requests as it takes, and returns the address used.
+
+    What is in the file already is taken for the beginning of the right one; it is emptied where a server shows that
+    it is not, or cannot resume. Only a checksum says whether the whole is right.
+
+    Args:
+      urls: http(s) addresses; the next one is asked where one does not have the file.
+      file: opened by its path, for reading and appending ("a+b").
+      timeout_s: longest silence of the server.
+      retry_wait_s: wait after the first failure; doubles with each further one in a row.
+
+    Raises:
+      ConnectionError: all addresses refuse, or 4 requests in a row brought nothing new.
+      OSError: the disk has no room for the rest of the file and for its content, unpacked.
+    """
+    refusals: list[str] = []
+    most, failures = file.seek(0, os.SEEK_END), 0
+    while True:
+        url = urls[len(refusals)]
+        try:
+            trouble = _fetch(url, file, timeout_s)
+        except ConnectionError as err:
+            refusals.append(f"{url}: {err}")
+            if len(refusals) == len(urls):
+                raise ConnectionError("; ".join(refusals)) from err
+            continue
+        if not trouble:
+            return url
+        have = file.seek(0, os.SEEK_END)
+        failures = 0 if have > most else failures + 1
+        most = max(most, have)
+        if failures == _MAX_FAILURES:
+            raise ConnectionError(f"{url}: {trouble} (tried {failures} times; {_mb(have)} are kept)")
+        wait_s = retry_wait_s * 2**failures
+        logging.warning("%s; trying again in %.0f s, from %s on", trouble, wait_s, _mb(have))
+        time.sleep(wait_s)
+
+
+def check_free_disk(folder: Path, needed: int, what: str) -> None:
+    """Logs how many bytes are needed and free.
+
+    Args:
+      folder: on the disk in question.
+      needed: bytes.
+      what: the work that takes them, for the message.
+
+    Raises:
+      OSError: there are fewer.
+    """
+    free = shutil.disk_usage(folder).free
+    logging.info("%s takes %s of the %s free in %s", what, _mb(needed), _mb(free), folder)
+    if needed > free:
+        raise OSError(
+            f"{folder}: {what} takes {_mb(needed)} and {_mb(free)} are free; make room or choose another --out_dir"
+        )
+
+
+@contextlib.contextmanager
+def show_progress(done: int, total: int | None) -> Iterator[Callable[[int], object]]:
+    """Yields a function that takes every number of new bytes: a bar on a terminal, else a line now and then.
+
+    Args:
+      done: bytes that were there before.
+      total: bytes in the end, those included; None where that is not known.
+    """
+    if sys.stderr.isatty():
+        with tqdm(initial=done, total=total, unit="B", unit_scale=True) as bar:
+            yield bar.update
+        return
+    start_s, start, next_s = time.monotonic(), done, time.monotonic() + _LOG_EVERY_S
+
+    def log(size: int) -> None:
+        nonlocal done, next_s
+        done += size
+        now_s = time.monotonic()
+        if now_s >= next_s:
+            next_s = now_s + _LOG_EVERY_S
+            whole = _mb(total) if total else "unknown size"
+            logging.info("%s of %s, %.1f MB/s", _mb(done), whole, (done - start) / 1e6 / (now_s - start_s))
+
+    yield log
+
+
+def _fetch(url: str, file: BinaryIO, timeout_s: float) -> str:
+    """Does one request for the bytes that the file lacks (RFC 9110, section 14) and appends them.
+
+    Returns:
+      What went wrong, for a further try; "" if the file is complete.
+
+    Raises:
+      ConnectionError: the server does not have it, refuses, or answers with a web page.
+    """
+    have = file.seek(0, os.SEEK_END)
+    logging.info("downloading %s%s", url, f" from {_mb(have)} on" if have else "")
+    headers = {"User-Agent": "voc_tfdata"} | ({"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout_s)
+    except urllib.error.HTTPError as err:
+        if err.code == 416:  # it has nothing from here on: what we have is not the beginning of its file
+            file.truncate(0)
+        elif err.code not in _TRANSIENT_STATUS:
+            raise ConnectionError(f"HTTP status {err.code} {err.reason}") from err
+        return f"HTTP status {err.code} {err.reason}"
+    except (OSError, http.client.HTTPException) as err:  # no route, refused, timeout, not HTTP
+        return _describe(err)
+    with response:
+        if response.headers.get_content_type() == "text/html":  # a firewall's or a moved site's
+            raise ConnectionError("the server sent a web page (text/html), not the archive")
+        span = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+        if response.status == 206 and (span is None or int(span[1]) != have):
+            file.truncate(0)
+            return "the server sent another range than asked for"
+        if response.status != 206 and have:
+            logging.warning("the server cannot resume: starting again")
+            file.truncate(0)
+            have = 0
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        if total is not None:
+            check_free_disk(Path(file.name).parent, total - have + total, "downloading and unpacking")
+        try:
+            with show_progress(have, total) as update:
+                for chunk in _read_chunks(response):
+                    file.write(chunk)
+                    update(len(chunk))
+        except ConnectionError as err:
+            return str(err)
+    missing = (total or 0) - file.seek(0, os.SEEK_END)
+    return f"the connection was closed {_mb(missing)} before the end" if missing > 0 else ""
+
+
+def _read_chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Yields the body as it comes in; every fault of the transfer is a ConnectionError, unlike those of the disk."""
+    try:
+        while chunk := response.read1(1 << 20):  # at most 1 MiB
+            yield chunk
+    except (OSError, http.client.HTTPException) as err:
+        raise ConnectionError(_describe(err)) from err
+
+
+def _describe(err: Exception) -> str:
+    """Returns the innermost reason of a failed request as a phrase."""
+    reason = getattr(err, "reason", err)
+    return str(getattr(reason, "strerror", None) or reason) or type(err).__name__
+
+
+def _mb(size: int) -> str:
+    """Returns a number of bytes as text, e.g. "1,999.6 MB"."""
+    return f"{size / 1e6:,.1f} MB"
