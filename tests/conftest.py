@@ -1,0 +1,24 @@
+"""What every test needs: one place for the shared data, and a line that says when it is not there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared_voc() -> Path:
+    """The real pictures beside the checkout; skips, with the reason, where they are not."""
+    folder = SHARED / "voc"
+    if not folder.is_dir():
+        pytest.skip(f"no real VOC pictures at {folder}")
+    return folder
+
+
+def pytest_report_header() -> str:
+    state = "used" if (SHARED / "voc").is_dir() else "not there: the tests on real pictures are skipped"
+    return f"real VOC data at {SHARED / 'voc'}: {state}"
