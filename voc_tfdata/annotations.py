@@ -9,7 +9,9 @@ Entities, DTDs and the network are off; the encoding comes from the XML, never f
 from __future__ import annotations
 
 import difflib
+import functools
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +20,8 @@ from lxml import etree
 
 from voc_tfdata.devkit import BadFileError, Notice
 
-_NOT_DIFFICULT = ("", "0", "unspecified", "false", "no", "none")
+_Parts = dict[str, list[etree._Element]]
+_NOT_DIFFICULT = ("", "0", "unspecified", "false", "no", "none", "nan")
 _DIFFICULT = ("1", "true", "yes")
 
 
@@ -61,32 +64,19 @@ def parse_annotation(data: bytes, *, path: str, image_id: str, classes: Sequence
     root = _parse_xml(data, path)
     if _tag(root) != "annotation":
         raise BadFileError(path, f"its root is <{_tag(root)}>, not <annotation>; is it an annotation?")
-    objects = [child for child in root if _tag(child) == "object"]
+    parts = _children(root)
+    objects = parts.get("object", [])
     everywhere = sum(1 for element in root.iter() if _tag(element) == "object")
     if everywhere != len(objects):
         raise BadFileError(path, "an <object> lies deeper than directly in <annotation>; move it there")
-    by_name = {name.casefold(): index for index, name in enumerate(classes)}
     warnings: list[Notice] = []
-    parsed = []
-    for element in objects:
-        index = _class_of(element, by_name, classes, path, warnings)
-        parsed.append(
-            AnnotatedObject(
-                class_name=classes[index],
-                class_index=index,
-                box=_box_of(element, classes[index], path, warnings),
-                difficult=_is_set(element, "difficult", path, warnings),
-                truncated=_is_set(element, "truncated", path, warnings),
-                view=_text(element, "pose"),
-            )
-        )
-    size = _child(root, "size")
+    size = _children(parts["size"][0]) if "size" in parts else {}
     return Annotation(
         image_id=image_id,
-        filename=_text(root, "filename"),
+        filename=_text(parts, "filename"),
         width=_pixels(size, "width"),
         height=_pixels(size, "height"),
-        objects=tuple(parsed),
+        objects=tuple(_parse_object(element, tuple(classes), path, warnings) for element in objects),
         warnings=tuple(warnings),
     )
 
@@ -126,46 +116,74 @@ def _reason(err: Exception) -> str:
     return text
 
 
+def _parse_object(
+    element: etree._Element, classes: tuple[str, ...], path: str, warnings: list[Notice]
+) -> AnnotatedObject:
+    parts = _children(element)
+    where = f"line {element.sourceline}"
+    index = _class_of(parts.get("name", []), classes, path, where, warnings)
+    return AnnotatedObject(
+        class_name=classes[index],
+        class_index=index,
+        box=_box_of(parts, classes[index], path, where, warnings),
+        difficult=_is_set(parts, "difficult", path, where, warnings),
+        truncated=_is_set(parts, "truncated", path, where, warnings),
+        view=_text(parts, "pose"),
+    )
+
+
 def _class_of(
-    element: etree._Element, by_name: dict[str, int], classes: Sequence[str], path: str, warnings: list[Notice]
+    names: list[etree._Element], classes: tuple[str, ...], path: str, where: str, warnings: list[Notice]
 ) -> int:
-    names = [_content(child) for child in element if _tag(child) == "name"]
-    if len(names) != 1 or not names[0].strip():
+    text = _content(names[0]) if len(names) == 1 else ""
+    name = text.strip()
+    if not name:
         found = f"{len(names)} <name> elements" if len(names) != 1 else "an empty <name>"
-        raise BadFileError(path, f"an <object> (line {element.sourceline}) has {found}; it needs one")
-    name = names[0].strip()
-    index = by_name.get(name.casefold())
+        raise BadFileError(path, f"an <object> ({where}) has {found}; it needs one")
+    by_name = _index_by_name(classes)
+    folded = _fold(name)
+    index = by_name.get(folded)
     if index is None:
-        near = difflib.get_close_matches(name.casefold(), by_name, n=1, cutoff=0.0)
+        near = [known for known in by_name if folded in known or known in folded]  # tv: tvmonitor
+        near = near or difflib.get_close_matches(folded, by_name, n=1, cutoff=0.0)
         raise BadFileError(
             path,
-            f"unknown class {name!r} (line {element.sourceline}; nearest known: {classes[by_name[near[0]]]!r}); "
+            f"unknown class {name!r} ({where}; nearest known: {classes[by_name[near[0]]]!r}); "
             "correct it, or give your own class list with --classes",
         )
-    if names[0] != classes[index]:
-        text = f"{path}: class {names[0]!r} counted as {classes[index]!r}"
-        warnings.append(Notice("class name spelt differently", text))
+    if text != classes[index]:
+        warnings.append(Notice("class name spelt differently", f"{path}: class {text!r} counted as {classes[index]!r}"))
     return index
 
 
+@functools.lru_cache(maxsize=8)
+def _index_by_name(classes: tuple[str, ...]) -> dict[str, int]:
+    return {_fold(name): index for index, name in enumerate(classes)}
+
+
+def _fold(name: str) -> str:
+    """Names that differ in case or in Unicode normal form only are one."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def _box_of(
-    element: etree._Element, name: str, path: str, warnings: list[Notice]
+    parts: _Parts, name: str, path: str, where: str, warnings: list[Notice]
 ) -> tuple[float, float, float, float] | None:
-    box = _child(element, "bndbox")
+    box = _children(parts["bndbox"][0]) if "bndbox" in parts else {}
     try:
         sides = [float(_text(box, side)) for side in ("xmin", "ymin", "xmax", "ymax")]
     except ValueError:
         sides = [math.nan]
     if not all(map(math.isfinite, sides)) or sides[0] > sides[2] or sides[1] > sides[3]:
-        text = f"{path}: no usable <bndbox> for {name!r} (line {element.sourceline}); the label counts, the box is 0"
+        text = f"{path}: no usable <bndbox> for {name!r} ({where}); the label counts, the box is 0"
         warnings.append(Notice("no usable box", text))
         return None
     return (sides[0], sides[1], sides[2], sides[3])
 
 
-def _is_set(element: etree._Element, flag: str, path: str, warnings: list[Notice]) -> bool:
+def _is_set(parts: _Parts, flag: str, path: str, where: str, warnings: list[Notice]) -> bool:
     """VOC2007's and VOC2012's files hold 0 and 1; exporters also leave the element out or write 'Unspecified'."""
-    text = _text(element, flag)
+    text = _text(parts, flag)
     value = text.casefold()
     if value in _DIFFICULT:
         return True
@@ -174,30 +192,39 @@ def _is_set(element: etree._Element, flag: str, path: str, warnings: list[Notice
     try:
         return float(value) != 0
     except ValueError:
-        warning = f"{path}: <{flag}> is {text!r} (line {element.sourceline}); counted as 0"
-        warnings.append(Notice(f"<{flag}> is no 0 or 1", warning))
+        warnings.append(Notice(f"<{flag}> is no 0 or 1", f"{path}: <{flag}> is {text!r} ({where}); counted as 0"))
         return False
 
 
+def _children(element: etree._Element) -> _Parts:
+    """Returns {tag: child elements}."""
+    parts: _Parts = {}
+    for child in element:
+        parts.setdefault(_tag(child), []).append(child)
+    return parts
+
+
 def _tag(element: etree._Element) -> str:
-    """The element's name without namespace and without regard to case; exporters differ in both."""
-    return element.tag.rsplit("}", 1)[-1].casefold() if isinstance(element.tag, str) else ""
+    tag = element.tag
+    return _fold_tag(tag) if isinstance(tag, str) else ""
 
 
-def _child(element: etree._Element | None, tag: str) -> etree._Element | None:
-    return next((child for child in element if _tag(child) == tag), None) if element is not None else None
+@functools.lru_cache(maxsize=1024)
+def _fold_tag(tag: str) -> str:
+    """Returns an element's name without namespace and without regard to case; exporters differ in both."""
+    return tag.rsplit("}", 1)[-1].casefold()
 
 
-def _text(element: etree._Element | None, tag: str) -> str:
-    child = _child(element, tag)
-    return _content(child).strip() if child is not None else ""
+def _text(parts: _Parts, tag: str) -> str:
+    """Returns the text of the first child of that name, stripped; "" where there is none."""
+    return _content(parts[tag][0]).strip() if tag in parts else ""
 
 
 def _content(element: etree._Element) -> str:
-    return "".join(map(str, element.itertext()))
+    return "".join(map(str, element.itertext())) if len(element) else str(element.text or "")
 
 
-def _pixels(size: etree._Element | None, side: str) -> int | None:
+def _pixels(size: _Parts, side: str) -> int | None:
     try:
         return int(float(_text(size, side))) or None
     except (ValueError, OverflowError):

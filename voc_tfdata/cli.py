@@ -14,7 +14,6 @@ from absl import flags
 
 from voc_tfdata.classes import VOC_CLASSES, read_classes
 from voc_tfdata.commands import check_no_arguments, run_command
-from voc_tfdata.splits import DEFAULT_RATIOS
 
 _VOC_ROOT = flags.DEFINE_string(
     "voc_root", None, "Folder with Annotations/ and JPEGImages/, a VOCdevkit with one year in it, or its .tar."
@@ -23,8 +22,8 @@ _OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder for the records; made if
 _SPLIT_RATIOS = flags.DEFINE_string(
     "split_ratios",
     None,
-    f"Shares of the splits, stratified over the labels; without it and --splits: {DEFAULT_RATIOS}. Deals out the ids "
-    "of ImageSets/Main/trainval.txt where there is one, else all.",
+    "Shares of the splits, stratified over the labels; without it and --splits: train=0.7,val=0.2,test=0.1. Deals out "
+    "the ids of ImageSets/Main/trainval.txt where there is one, else all.",
 )
 _SPLITS = flags.DEFINE_list("splits", [], "Lists in ImageSets/Main to use instead, e.g. train,val,test.")
 _SEED = flags.DEFINE_integer("seed", 0, "Fixes the splits and the order of the records.")

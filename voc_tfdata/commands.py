@@ -10,6 +10,7 @@ if __name__ == "__main__":
 """
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -53,6 +54,9 @@ def run_command(main: Callable[[list[str]], int | None]) -> None:
       main: takes what is left of the command line after the flags (without the program's name), returns the
         exit status (None is 0). Its module's docstring is the text on top of --help.
     """
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show must not end a finished run
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if any(arg in _HELP for arg in sys.argv[1:]):
         _exit(_run(lambda _: print(describe_flags(main)), []))
     try:
@@ -117,7 +121,7 @@ def _is_tensorflow_error(err: Exception) -> bool:
 def _one_message(err: Exception) -> str:
     if isinstance(err, OSError) and err.strerror and err.filename:
         return f"{err.filename}: {err.strerror}"
-    return str(getattr(err, "message", None) or err or type(err).__name__).strip()
+    return str(getattr(err, "message", None) or err).strip() or type(err).__name__
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

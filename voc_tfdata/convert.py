@@ -27,7 +27,7 @@ from voc_tfdata.manifest import MANIFEST_NAME, Manifest, format_manifest, read_m
 from voc_tfdata.plan import Findings, Options, Plan, count_split, make_plan
 from voc_tfdata.publish import publish, stage_folder
 from voc_tfdata.records import index_name
-from voc_tfdata.shards import BadFilesError, check_pictures, write_shards
+from voc_tfdata.shards import BadFilesError, write_shards
 from voc_tfdata.version import __version__
 from voc_tfdata.workers import start_workers
 
@@ -104,6 +104,8 @@ def build_records(
         overwrite=overwrite,
         dry_run=dry_run,
     )
+    if not str(out_dir) and not dry_run:
+        raise ValueError("--out_dir is empty; give a folder for the records")
     if "://" in str(out_dir):
         raise ValueError(f"--out_dir={out_dir}: only local folders can be written; write one, then copy it there")
     start = time.monotonic()
@@ -113,9 +115,10 @@ def build_records(
     with start_workers(options.num_workers) as run:
         plan = make_plan(devkit, options, run, found)
         manifest = _describe(plan, options)
-        _refuse_other_data_set(Path(out_dir), manifest, options, complete=False)
+        if out_dir:  # a dry run needs none
+            _refuse_other_data_set(Path(out_dir), manifest, options, complete=False)
         if options.dry_run or (found.errors and not options.skip_bad):
-            check_pictures(plan, options, run, found)
+            manifest = replace(manifest, splits=write_shards(plan, options, run, found, staging=None))
             manifest = _add_findings(manifest, found, devkit)
         else:
             with stage_folder(Path(out_dir)) as staging:
@@ -208,11 +211,12 @@ def _add_findings(manifest: Manifest, found: Findings, devkit: Devkit) -> Manife
     """
     if not any(split.num_examples for split in manifest.splits.values()):
         raise BadFilesError(found.errors, "no good one is left")
-    errors = sorted(found.errors, key=lambda err: (err.path, err.reason))
+    inside = f"{devkit.root}/"
+    errors = sorted((err.path.replace(inside, ""), err.reason.replace(inside, "")) for err in found.errors)
     kinds = Counter(notice.kind for notice in found.warnings)
     return replace(
         manifest,
-        skipped=tuple({"path": err.path.removeprefix(devkit.root + "/"), "reason": err.reason} for err in errors),
+        skipped=tuple({"path": path, "reason": reason} for path, reason in errors),
         warnings=dict(sorted(kinds.items())),
     )
 

@@ -10,6 +10,7 @@ A file is held as (container, offset, size), so that a picture in a folder and o
 from __future__ import annotations
 
 import os
+import posixpath
 import tarfile
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -38,8 +39,8 @@ class SourceFile:
     """Where the bytes of one file lie."""
 
     path: str  # as the user knows it: /data/VOC2012/JPEGImages/a.jpg or devkit.tar/VOC2012/JPEGImages/a.jpg
-    container: str  # the file to open
-    offset: int  # bytes
+    container: str  # the file to open; its name in the locale's encoding, where that is not UTF-8
+    offset: int  # bytes; 0 for a file of its own
     size: int  # bytes; 0 for a broken link
 
     @property
@@ -108,14 +109,14 @@ def read_file(file: SourceFile) -> bytes:
     """
     try:
         with open(file.container, "rb") as stream:
-            if file.container == file.path:
+            if not file.offset:
                 return stream.read()
             stream.seek(file.offset)
             data = stream.read(file.size)
     except OSError as err:
         raise BadFileError(file.path, f"cannot be read ({err.strerror})") from err
     if len(data) < file.size:
-        raise BadFileError(file.path, f"ends after {len(data):,} of {file.size:,} bytes; {file.container} is cut off")
+        raise BadFileError(file.path, f"ends after {len(data):,} of {file.size:,} bytes; the .tar is cut off")
     return data
 
 
@@ -145,7 +146,8 @@ def find_picture(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
     if len(candidates) > 1:
         return _one_of_several(annotation, candidates, hint)
     picture = candidates[0]
-    if hint and hint not in (picture.name, image_id) and unicodedata.normalize("NFC", hint) != picture.name:
+    agreeing = [unicodedata.normalize("NFC", name) for name in ("", image_id, picture.name)]
+    if unicodedata.normalize("NFC", hint) not in agreeing:
         text = f"{annotation.path}: <filename> is {hint!r}, the picture of this stem is {picture.name!r}; used that"
         return FoundPicture(picture, (Notice("<filename> disagrees", text),))
     return FoundPicture(picture)
@@ -196,8 +198,8 @@ def read_split_list(devkit: Devkit, name: str) -> SplitList:
 
 def _id_of_line(devkit: Devkit, line: str) -> str | None:
     """An id may hold spaces and dots, so the longest reading that is known wins: `id`, `id flag`, `id.jpg [flag]`."""
-    head, _, flag = line.rpartition(" " if "\t" not in line else "\t")
-    readings = [line] + ([head.strip()] if flag in ("1", "0", "-1") else [])
+    head, *flag = line.rsplit(None, 1)
+    readings = [line] + ([head] if flag in (["1"], ["0"], ["-1"]) else [])
     for reading in readings:
         for image_id in (reading, stem_of(reading) if reading.lower().endswith(PICTURE_SUFFIXES) else reading):
             for form in (image_id, *(unicodedata.normalize(f, image_id) for f in ("NFC", "NFD"))):
@@ -229,42 +231,48 @@ def _open_folder(root: Path) -> Devkit:
             continue
         with os.scandir(root / folder) as entries:
             for entry in entries:
-                if _is_litter(entry.name):
+                name = os.fsencode(entry.name).decode("utf-8", "surrogateescape")  # whatever the locale
+                if _is_litter(name):
                     continue
-                if entry.is_dir():
-                    folders.append(f"{folder}/{entry.name}")
+                try:
+                    is_folder, is_file = entry.is_dir(), entry.is_file()
+                except OSError:  # a link to itself
+                    is_folder = is_file = False
+                if is_folder or (not is_file and os.path.exists(entry.path)):  # a pipe, a device
+                    folders.append(f"{folder}/{name}")
                     continue
                 size = 0
                 if folder == "JPEGImages":  # sizes plan the shards; elsewhere they would cost a call each
-                    size = entry.stat().st_size if entry.is_file() else 0
-                path = f"{root}/{folder}/{entry.name}"
-                files[folder].append(SourceFile(path, path, 0, size))
+                    size = entry.stat().st_size if is_file else 0
+                files[folder].append(SourceFile(f"{root}/{folder}/{name}", f"{root}/{folder}/{entry.name}", 0, size))
     nested = [f for f in folders if f.startswith("Annotations/") and any((root / f).rglob("*.[xX][mM][lL]"))]
     return _make_devkit(str(root), files, folders, nested)
 
 
 def _open_tar(path: Path) -> Devkit:
     try:
-        with tarfile.open(path, "r:") as archive:
-            members = [(m.name.removeprefix("./"), m.offset_data, m.size) for m in archive if m.isreg()]
+        with tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as archive:
+            members = _list_members(archive)
     except tarfile.ReadError as err:
         raise ValueError(
             f"{path} is no readable uncompressed .tar ({err}); unpack it and give the folder in --voc_root"
         ) from err
-    roots = {n.split("Annotations/")[0] for n, _, _ in members if "Annotations/" in n and n.lower().endswith(".xml")}
+    roots = {_root_in_tar(name) for name in members} - {None}
     if len(roots) != 1:
-        found = ", ".join(sorted(r.rstrip("/") for r in roots)) or "none"
+        found = ", ".join(sorted(f"{root}Annotations" for root in roots)) or "none"
         raise ValueError(
             f"{path} should hold one devkit with Annotations/; found: {found}; unpack it and give a folder"
         )
     root = roots.pop()
+    if not any(name.startswith(f"{root}JPEGImages/") for name in members):
+        raise FileNotFoundError(f"no folder {root}JPEGImages in {path}; --voc_root wants it beside Annotations/")
     files: dict[str, list[SourceFile]] = {folder: [] for folder in (*_FOLDERS, "ImageSets/Main")}
     folders: set[str] = set()
     nested: set[str] = set()
-    for name, offset, size in members:
+    for name, (offset, size) in members.items():
         for folder, content in files.items():
             inside = name.removeprefix(f"{root}{folder}/")
-            if inside == name or any(_is_litter(part) for part in inside.split("/")):
+            if inside == name:
                 continue
             if "/" in inside:
                 sub_folder = f"{folder}/{inside.split('/')[0]}"
@@ -276,13 +284,40 @@ def _open_tar(path: Path) -> Devkit:
     return _make_devkit(f"{path}/{root}".rstrip("/"), files, sorted(folders), sorted(nested))
 
 
+def _list_members(archive: tarfile.TarFile) -> dict[str, tuple[int, int]]:
+    """Returns {name: (offset, size)} of the files in a .tar, links resolved, litter left out.
+
+    Of several of one name the last counts, as in unpacking.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    links: dict[str, str] = {}
+    for member in archive:
+        name = posixpath.normpath(member.name).lstrip("/")
+        if any(_is_litter(part) for part in name.split("/")):
+            continue
+        if member.isreg() and not member.issparse():
+            found[name] = (member.offset_data, member.size)
+        elif member.islnk() or member.issym():
+            folder = "" if member.islnk() else posixpath.dirname(name)
+            links[name] = posixpath.normpath(posixpath.join(folder, member.linkname)).lstrip("/")
+    return {name: found[target] for name, target in links.items() if target in found} | found
+
+
+def _root_in_tar(name: str) -> str | None:
+    """Returns what stands before Annotations/ in the name of an annotation, None for another name."""
+    folders = name.split("/")[:-1]
+    if "Annotations" not in folders or not name.lower().endswith(".xml"):
+        return None
+    return "".join(f"{folder}/" for folder in folders[: folders.index("Annotations")])
+
+
 def _make_devkit(root: str, files: dict[str, list[SourceFile]], folders: list[str], nested: list[str]) -> Devkit:
     if nested:
         raise ValueError(
             f"annotations lie in sub-folders of {root}/Annotations: {_some(sorted(nested))}; "
             "move the files up, or convert each sub-folder as a devkit of its own"
         )
-    warnings = [Notice("sub-folder not read", f"{root}/{f} is a folder; nothing in it is read") for f in folders]
+    warnings = [Notice("not a file", f"{root}/{f} is no file (a folder?); nothing in it is read") for f in folders]
     xml = [f for f in files["Annotations"] if f.name.lower().endswith(".xml")]
     for file in files["Annotations"]:
         if not file.name.lower().endswith(".xml"):
@@ -295,18 +330,22 @@ def _make_devkit(root: str, files: dict[str, list[SourceFile]], folders: list[st
         root=root,
         annotations=_by_stem(xml),
         pictures=_by_stem(pictures),
-        other_pictures={f.name: f for f in sorted(others, key=lambda f: f.path)},
-        lists={stem_of(f.name): f for f in files["ImageSets/Main"] if f.name.lower().endswith(".txt")},
+        other_pictures={f.name: f for f in _sorted(others)},
+        lists={stem_of(f.name): f for f in _sorted(files["ImageSets/Main"]) if f.name.lower().endswith(".txt")},
         warnings=tuple(sorted(warnings, key=lambda w: w.text)),
     )
 
 
 def _by_stem(files: Iterable[SourceFile]) -> dict[str, tuple[SourceFile, ...]]:
     stems: dict[str, tuple[SourceFile, ...]] = {}
-    for file in sorted(files, key=lambda f: f.path):
+    for file in _sorted(files):
         stem = stem_of(file.name)
         stems[stem] = (*stems.get(stem, ()), file)
     return stems
+
+
+def _sorted(files: Iterable[SourceFile]) -> list[SourceFile]:
+    return sorted(files, key=lambda f: f.path)
 
 
 def _is_litter(name: str) -> bool:
@@ -333,6 +372,13 @@ def _picture_by_hint(devkit: Devkit, annotation: SourceFile, image_id: str, hint
         raise BadFileError(
             annotation.path,
             f"no picture {image_id}.jpg (.png ...) in {devkit.root}/JPEGImages{also}; add it, or remove the annotation",
+        )
+    owner = devkit.annotations.get(stem_of(hint))
+    if owner:
+        raise BadFileError(
+            annotation.path,
+            f"no picture {image_id}.jpg (.png ...) in {devkit.root}/JPEGImages, and the {hint!r} of its <filename> is "
+            f"that of {owner[0].name}; add it, or remove the annotation",
         )
     text = f"{annotation.path}: no picture has its stem; used {named[0].name!r}, which its <filename> names"
     return FoundPicture(named[0], (Notice("picture found by <filename>", text),))

@@ -11,21 +11,28 @@ last byte.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import re
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import simplejpeg
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from voc_tfdata.devkit import BadFileError
 
 DEFAULT_MAX_PIXELS = 180_000_000
 _QUALITY = 95
+_MAX_SIDE = 65_500  # pixels; of libjpeg, and so of TensorFlow
+# What Pillow may open. Others among its formats are no photographs, or start another program (EPS).
+_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000")
 # Above this the check decodes JPEG at 1/8 of its size: every coded byte is still read, in 1/64 of the memory.
 _LARGE_PIXELS = 24_000_000
 _ORIENTATION_TAG = 0x0112  # EXIF 2.3, section 4.6.4
+_TIFF_WIDTH_TAG, _TIFF_HEIGHT_TAG = 0x0100, 0x0101  # TIFF 6.0, section 8
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -37,6 +44,9 @@ _TURNS = {
 }
 # Start-of-frame markers that TensorFlow's decoder reads: baseline, extended sequential, progressive (ITU T.81, B.1).
 _PLAIN_FRAMES = (0xC0, 0xC1, 0xC2)
+_STRAY_BYTES = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
+_SCAN_HEADER = re.compile(rb"(\xff\xda\x00(?:\x08\x01.{2}|\x0a\x02.{4}|\x0c\x03.{6})).{3}", re.DOTALL)
+_MAX_MENDS = 64  # decodings of a copy without what is odd
 
 
 @dataclass(frozen=True)
@@ -66,22 +76,23 @@ def load_upright_jpeg(
     Raises:
       BadFileError: empty, no picture, truncated, damaged, too large, or of pixels that are no colours.
     """
-    with _open(data, path) as image:
-        width, height = image.size
+    with _quiet_pillow(), _open(data, path) as image:
+        width, height = _stored_size(image)
         if width * height > max_pixels:
             raise BadFileError(
                 path,
                 f"has {width} x {height} = {width * height:,} pixels, the limit is {max_pixels:,}; "
                 f"shrink it, or raise --max_pixels",
             )
+        if max(width, height) > _MAX_SIDE:
+            raise BadFileError(path, f"is {width} x {height} pixels; a JPEG has at most {_MAX_SIDE} a side; shrink it")
         is_jpeg = image.format in ("JPEG", "MPO")  # MPO: several JPEGs in one file, the first is the picture
         plain = is_jpeg and image.mode in ("L", "RGB") and _frame_marker(data) in _PLAIN_FRAMES
         orientation = _orientation(image)
         shrinks = shorter_side is not None and min(width, height) > shorter_side
+        changes = _check_jpeg(data, image, path) if is_jpeg else ()
         if plain and orientation == 1 and not shrinks:
-            changes = _check_jpeg(data, width, height, path)
             return UprightJpeg(data, width, height, width, height, 1, changes)
-        changes = _check_jpeg(data, width, height, path) if plain else ()
         if not plain:
             changes += (f"{image.mode} JPEG re-encoded" if is_jpeg else f"{image.format} re-encoded as JPEG",)
         rgb = _to_rgb(image, path)
@@ -100,8 +111,7 @@ def _open(data: bytes, path: str) -> Image.Image:
     if not data:
         raise BadFileError(path, "is empty; restore it, or remove it with its annotation")
     try:
-        with _without_pixel_limit():
-            return Image.open(io.BytesIO(data))
+        return Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.UnidentifiedImageError as err:
         start = data[:8]
         raise BadFileError(path, f"is no picture that can be read (starts with {start!r}); replace it") from err
@@ -110,35 +120,85 @@ def _open(data: bytes, path: str) -> Image.Image:
 
 
 @contextmanager
-def _without_pixel_limit() -> Iterator[None]:
-    """Pillow refuses above a limit of its own; ours is the caller's."""
+def _quiet_pillow() -> Iterator[None]:
+    """Pillow refuses above a limit of its own (ours is the caller's), and warns without naming the file."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def _check_jpeg(data: bytes, width: int, height: int, path: str) -> tuple[str, ...]:
-    """Decodes all of a grey or RGB JPEG; returns what is odd about it but harms nothing."""
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """Returns (width, height) as the file has them; Pillow turns a TIFF's by its orientation."""
+    if isinstance(image, TiffImageFile):
+        return int(image.tag_v2[_TIFF_WIDTH_TAG]), int(image.tag_v2[_TIFF_HEIGHT_TAG])
+    return image.size
+
+
+def _check_jpeg(data: bytes, image: Image.Image, path: str) -> tuple[str, ...]:
+    """Decodes all of a JPEG; returns what is odd about it but harms nothing."""
+    width, height = image.size
     scale = 8 if width * height > _LARGE_PIXELS else 1
-    try:
-        simplejpeg.decode_jpeg(
-            data, "RGB", min_height=-(-height // scale), min_width=-(-width // scale), min_factor=1.0, strict=True
-        )
-    except ValueError as err:
-        # Stray bytes between scans are common in old cameras' files and lose nothing.
-        if "extraneous bytes before marker" in str(err):
-            return ("JPEG with stray bytes stored as it is",)
-        raise BadFileError(path, f"is a truncated or damaged JPEG ({err}); replace it") from err
-    return ()
+    colours = "CMYK" if image.mode == "CMYK" else "RGB"
+
+    def decode(jpeg: bytes) -> str:
+        """Returns the decoder's first warning, "" for none."""
+        try:
+            simplejpeg.decode_jpeg(
+                jpeg, colours, min_height=-(-height // scale), min_width=-(-width // scale), min_factor=1.0, strict=True
+            )
+        except ValueError as err:
+            return str(err)
+        return ""
+
+    warning = decode(data)
+    if not warning:
+        return ()
+    if _is_only_odd(data, warning, decode):
+        return ("JPEG with stray bytes or an odd header stored as it is",)
+    raise BadFileError(path, f"is a truncated or damaged JPEG ({warning}); replace it")
+
+
+def _is_only_odd(data: bytes, warning: str, decode: Callable[[bytes], str]) -> bool:
+    """Returns whether a JPEG decodes without a warning once what loses nothing is taken out of a copy.
+
+    Stray bytes between segments and odd headers are common in old cameras' files. The decoder tells its first warning
+    only, which could hide that the file is cut off; so each is mended in turn, until there is none left or a real one.
+    """
+    left, tries = [(data, warning)], 0
+    while left:
+        data, warning = left.pop()
+        for mended in _mend(data, warning):
+            tries += 1
+            next_warning = decode(mended)
+            if not next_warning:
+                return True
+            if tries == _MAX_MENDS:
+                return False
+            if next_warning != warning:
+                left.append((mended, next_warning))
+    return False
+
+
+def _mend(data: bytes, warning: str) -> Iterator[bytes]:
+    """Yields copies of a JPEG, in one of which what the decoder warns of is gone if it is harmless."""
+    if stray := _STRAY_BYTES.search(warning):
+        count, marker = int(stray[1]), bytes((0xFF, int(stray[2], 16)))
+        places = [match.start() for match in re.finditer(re.escape(marker), data)]
+        yield from (data[: at - count] + data[at:] for at in reversed(places) if at >= count)
+    elif "unknown JFIF revision" in warning:
+        yield re.sub(rb"JFIF\x00..", b"JFIF\0\1\1", data, count=1, flags=re.DOTALL)
+    elif "Invalid SOS parameters for sequential JPEG" in warning:  # they mean nothing there (ITU T.81, B.2.3)
+        yield _SCAN_HEADER.sub(lambda match: match[1] + b"\0\x3f\0", data)
 
 
 def _to_rgb(image: Image.Image, path: str) -> Image.Image:
     """Returns the first frame, decoded, as upright RGB."""
     try:
-        with _without_pixel_limit():
-            image.load()
+        image.load()
         turn = _TURNS.get(_orientation(image))  # asked after loading: Pillow turns TIFF by itself
         if image.mode.startswith("I"):
             image = _scale_16_bit(image, path)
@@ -161,7 +221,10 @@ def _scale_16_bit(image: Image.Image, path: str) -> Image.Image:
     grey = np.asarray(image)
     if grey.min() < 0 or grey.max() > 65535:
         raise BadFileError(path, "has 32-bit pixels; save it with 8 or 16 bits a channel")
-    return Image.fromarray(((grey.astype(np.uint32) + 128) // 257).astype(np.uint8))
+    scaled = ((grey.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if "transparency" in image.info:  # one value of a PNG that stands for "clear"
+        scaled[grey == image.info["transparency"]] = 255  # laid over white
+    return Image.fromarray(scaled)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -7,7 +7,8 @@ plan.items["2007_000027"].picture, plan.splits["train"], shard_ids(plan, "train"
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import google_crc32c
@@ -22,7 +23,6 @@ from voc_tfdata.workers import Run, Scanned, ScanTask, scan_chunk
 
 _SHARD_BYTES = 128 << 20  # 128 MiB
 _SCAN_CHUNK = 256  # annotations a task
-_UNANNOTATED = "picture without annotation"
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Findings:
 class Item:
     """One image on its way into a split."""
 
-    xml: SourceFile
     picture: SourceFile
+    annotation: bytes  # as in Scanned
     positives: int
     ignores: int
     num_objects: int
@@ -75,8 +75,10 @@ def make_plan(devkit: Devkit, options: Options, run: Run, found: Findings) -> Pl
     Raises:
       FileNotFoundError, ValueError: a list is missing, empty, or shares images with another.
     """
-    wanted = _wanted_ids(devkit, options, found)
+    wanted, left_out = _wanted_ids(devkit, options, found)
     items = _scan(devkit, wanted, options, run, found)
+    used = {item.picture.path for item in items.values()}
+    found.warnings.extend(notice for path, notice in left_out.items() if path not in used)
     return Plan(items, _assign(items, wanted, options))
 
 
@@ -115,32 +117,35 @@ def ids_text(ids: Sequence[str]) -> str:
     return "".join(f"{image_id}\n" for image_id in ids)
 
 
-def _wanted_ids(devkit: Devkit, options: Options, found: Findings) -> dict[str, tuple[str, ...]]:
-    """Returns {list name: ids}; with ratios one entry "", the pool to be dealt out."""
-    if options.lists:
-        lists = {name: read_split_list(devkit, name) for name in options.lists}
-    elif "trainval" in devkit.lists:  # VOC2012 annotates 17,125 images, 11,540 of them for classification
-        lists = {"": read_split_list(devkit, "trainval")}
-    else:
-        missing = sorted(set(devkit.pictures) - set(devkit.annotations))
-        _note_unannotated(devkit, missing, found)
-        return {"": tuple(sorted(devkit.annotations))}
+def _wanted_ids(
+    devkit: Devkit, options: Options, found: Findings
+) -> tuple[dict[str, tuple[str, ...]], dict[str, Notice]]:
+    """Returns {list name: ids}, with ratios one entry "" that is to be dealt out, and {path: notice} of each picture
+    that is left out, unless the <filename> of some annotation names it.
+    """
+    if not options.lists and "trainval" not in devkit.lists:
+        left_out = {
+            file.path: Notice("no picture's suffix", f"{file.path} has no picture's suffix; left out")
+            for file in devkit.other_pictures.values()
+        }
+        left_out |= _note_unannotated(devkit, set(devkit.pictures) - set(devkit.annotations))
+        return {"": tuple(sorted(devkit.annotations))}, left_out
+    # With ratios those of trainval: VOC2012 annotates 17,125 images, 11,540 of them for classification.
+    lists = {name: read_split_list(devkit, name) for name in options.lists or ("trainval",)}
     for split_list in lists.values():
         found.warnings.extend(split_list.warnings)
     splits.check_disjoint({name: split_list.ids for name, split_list in lists.items()})
     wanted = {name: tuple(i for i in content.ids if i in devkit.annotations) for name, content in lists.items()}
-    missing = sorted({i for content in lists.values() for i in content.ids if i not in devkit.annotations})
-    _note_unannotated(devkit, missing, found)
     for name, ids in wanted.items():
         if not ids:
             raise ValueError(f"none of the images in {devkit.lists[name].path} has a file in {devkit.root}/Annotations")
-    return wanted
+    missing = {i for content in lists.values() for i in content.ids if i not in devkit.annotations}
+    return wanted if options.lists else {"": wanted["trainval"]}, _note_unannotated(devkit, missing)
 
 
-def _note_unannotated(devkit: Devkit, image_ids: Sequence[str], found: Findings) -> None:
-    for image_id in image_ids:
-        path = devkit.pictures[image_id][0].path
-        found.warnings.append(Notice(_UNANNOTATED, f"{path} has no annotation; left out"))
+def _note_unannotated(devkit: Devkit, image_ids: Iterable[str]) -> dict[str, Notice]:
+    paths = [file.path for image_id in image_ids for file in devkit.pictures[image_id]]
+    return {path: Notice("picture without annotation", f"{path} has no annotation; left out") for path in paths}
 
 
 def _scan(
@@ -150,23 +155,25 @@ def _scan(
     ids = sorted({image_id for part in wanted.values() for image_id in part})
     logging.info("reading %d annotations", len(ids))
     items: dict[str, Item] = {}
-    used: set[str] = set()
+    owners: dict[str, str] = {}  # picture -> the annotation that has it
     for result in _scan_results(devkit, ids, options, run, found):
         if isinstance(result, BadFileError):
             found.errors.append(result)
             continue
+        xml = devkit.annotations[result.image_id][0]
         try:
             picture = find_picture(devkit, result.image_id, result.filename)
         except BadFileError as err:
             found.errors.append(err)
             continue
+        if (owner := owners.setdefault(picture.file.path, xml.path)) != xml.path:
+            found.errors.append(BadFileError(xml.path, f"is for the picture that {owner} is for; remove one of them"))
+            continue
         found.warnings.extend(result.warnings)
         found.warnings.extend(picture.warnings)
-        used.add(picture.file.path)
         items[result.image_id] = Item(
-            devkit.annotations[result.image_id][0], picture.file, result.positives, result.ignores, result.num_objects
+            picture.file, result.annotation, result.positives, result.ignores, result.num_objects
         )
-    _drop_used_pictures(found, used)
     return items
 
 
@@ -179,8 +186,9 @@ def _scan_results(
         if len(files) > 1:
             names = ", ".join(f.name for f in files)
             found.errors.append(BadFileError(files[0].path, f"several annotations of one stem: {names}; keep one"))
-        elif "\n" in image_id or "\r" in image_id:
-            found.errors.append(BadFileError(repr(files[0].path), "a line break in a file name; rename it"))
+        elif not _is_writable_id(image_id):
+            reason = "a line break, or bytes that are no UTF-8, in its name; rename it and its picture"
+            found.errors.append(BadFileError(ascii(files[0].path), reason))
         else:
             single.append((image_id, files[0]))
     starts = range(0, len(single), _SCAN_CHUNK)
@@ -189,9 +197,9 @@ def _scan_results(
         yield from results
 
 
-def _drop_used_pictures(found: Findings, used: set[str]) -> None:
-    """A picture without an annotation of its stem may be one that another annotation names."""
-    found.warnings[:] = [w for w in found.warnings if w.kind != _UNANNOTATED or w.text.split(" has no ")[0] not in used]
+def _is_writable_id(image_id: str) -> bool:
+    """Returns whether an id can stand in a record and in the id list: file names may hold any bytes."""
+    return not re.search("[\n\r\ud800-\udfff]", image_id)
 
 
 def _assign(items: Mapping[str, Item], wanted: Mapping[str, tuple[str, ...]], options: Options) -> dict[str, list[str]]:

@@ -13,6 +13,8 @@ import os
 import re
 import shutil
 import signal
+import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -34,7 +36,6 @@ def stage_folder(out_dir: Path) -> Iterator[Path]:
     """
     new = _missing_parents(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
-    staging = out_dir / _STAGING
     lock = os.open(out_dir, os.O_RDONLY)  # on the folder itself: the kernel drops it with the process
     try:
         try:
@@ -43,13 +44,18 @@ def stage_folder(out_dir: Path) -> Iterator[Path]:
             raise RuntimeError(f"another process is building records in {out_dir}; wait for it, or end it") from None
         except OSError:
             pass  # some network file systems lock no folders: then nothing guards against a second builder
+        for folder in out_dir.glob(f"{_STAGING}*"):
+            shutil.rmtree(folder)
+        # A name of its own: workers of a killed run may live on for a moment, and write where they were told to.
+        staging = Path(tempfile.mkdtemp(prefix=f"{_STAGING}-", dir=out_dir))
         try:
-            if staging.exists():
-                shutil.rmtree(staging)
-            staging.mkdir()
             yield staging
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            # Away from under workers that are still starting on a part: rmtree would race with them.
+            doomed = staging.with_name(f"{staging.name}.old")
+            with contextlib.suppress(OSError):
+                os.rename(staging, doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
     finally:
         os.close(lock)
         for folder in new:
@@ -76,12 +82,25 @@ def publish(staging: Path, out_dir: Path, names: Iterable[str]) -> None:
 
 @contextlib.contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait until the renames, a few milliseconds in all, are done."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    """Ctrl-C and SIGTERM wait until the renames, a few milliseconds in all, are done.
+
+    By handlers that remember them: a blocked signal would go to another thread of this process, of which the workers'
+    pool has two, and be handled in the middle all the same.
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's, and their effect too
+        yield
+        return
+    held: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, lambda number, frame: held.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        for number in held:
+            signal.raise_signal(number)
 
 
 def _missing_parents(folder: Path) -> list[Path]:

@@ -40,18 +40,10 @@ class BadFilesError(ValueError):
         )
 
 
-def check_pictures(plan: Plan, options: Options, run: Run, found: Findings) -> None:
-    """Reads and decodes every picture, and writes nothing.
-
-    Raises:
-      BadFilesError: some are bad, and bad files are not to be skipped.
-    """
-    for _ in _encode(plan, options, run, found, staging=None):
-        pass
-
-
-def write_shards(plan: Plan, options: Options, run: Run, found: Findings, staging: Path) -> dict[str, Split]:
+def write_shards(plan: Plan, options: Options, run: Run, found: Findings, staging: Path | None) -> dict[str, Split]:
     """Writes shards, indices and id lists into staging; returns the manifest's entry of each split.
+
+    Without staging everything is read, decoded and counted alike, and nothing is written: no shard has a checksum.
 
     Raises:
       BadFilesError: some files are bad, and bad files are not to be skipped.
@@ -61,10 +53,9 @@ def write_shards(plan: Plan, options: Options, run: Run, found: Findings, stagin
     frame_sizes: dict[tuple[str, int], list[int]] = {}
     checksums: dict[tuple[str, int], google_crc32c.Checksum] = {}
     for split, number, encoded in _encode(plan, options, run, found, staging):
-        if encoded.part_path is None:
-            continue  # a file was bad: the rest is only checked
-        checksum = checksums.setdefault((split, number), google_crc32c.Checksum())
-        _append(Path(encoded.part_path), staging / f"{split}-{number}", checksum)
+        if encoded.part_path is not None:  # None: a file was bad, the rest is only checked
+            checksum = checksums.setdefault((split, number), google_crc32c.Checksum())
+            _append(Path(encoded.part_path), Path(f"{staging}/{split}-{number}"), checksum)
         frame_sizes.setdefault((split, number), []).extend(encoded.frame_sizes)
         ids[split].extend(encoded.image_ids)
     entries = {}
@@ -73,10 +64,13 @@ def write_shards(plan: Plan, options: Options, run: Run, found: Findings, stagin
         shards = []
         for new_number, number in enumerate(filled):  # a shard of nothing but bad files is none
             file, sizes = shard_name(split, new_number, len(filled)), frame_sizes[split, number]
-            os.rename(staging / f"{split}-{number}", staging / file)
-            (staging / index_name(file)).write_text(format_index(sizes), encoding="ascii")
-            shards.append(Shard(file, len(sizes), sum(sizes), checksums[split, number].hexdigest().decode()))
-        (staging / ids_name(split)).write_bytes(ids_text(ids[split]).encode())
+            crc32c = checksums[split, number].hexdigest().decode() if staging else ""
+            shards.append(Shard(file, len(sizes), sum(sizes), crc32c))
+            if staging:
+                os.rename(staging / f"{split}-{number}", staging / file)
+                (staging / index_name(file)).write_text(format_index(sizes), encoding="ascii")
+        if staging:
+            (staging / ids_name(split)).write_bytes(ids_text(ids[split]).encode())
         entries[split] = replace(count_split(split, ids[split], plan, options.classes), shards=tuple(shards))
     return entries
 
@@ -98,10 +92,6 @@ def _encode(
     with progress.bar:
         results = run(encode_chunk, _tasks(plan, [ids for _, _, ids in chunks], options, found, staging))
         for (split, number, ids), encoded in zip(chunks, results, strict=True):
-            for image_id, labels in zip(encoded.image_ids, encoded.labels, strict=True):
-                item = plan.items[image_id]
-                if labels != (item.positives, item.ignores):
-                    raise RuntimeError(f"{item.xml.path} changed during the conversion; run again when it is at rest")
             found.errors.extend(encoded.errors)
             found.warnings.extend(encoded.warnings)
             progress.add(len(ids))
@@ -117,7 +107,7 @@ def _tasks(
     for number, ids in enumerate(chunks):
         writes = staging is not None and (options.skip_bad or not found.errors)
         yield EncodeTask(
-            items=tuple((i, plan.items[i].xml, plan.items[i].picture) for i in ids),
+            items=tuple((plan.items[i].annotation, plan.items[i].picture) for i in ids),
             classes=options.classes,
             max_pixels=options.max_pixels,
             shorter_side=options.shorter_side,

@@ -13,6 +13,7 @@ import hashlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -20,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from voc_tfdata.annotations import Annotation, parse_annotation
@@ -53,13 +54,14 @@ class Scanned:
     ignores: int  # bit k: class k has difficult objects only
     num_objects: int
     warnings: tuple[Notice, ...]
+    annotation: bytes  # pickled, some 300 bytes: so every XML is read once, and labels and plan cannot differ
 
 
 @dataclass(frozen=True)
 class EncodeTask:
     """Pictures to check, and to write as framed records to a part file (none: check only)."""
 
-    items: tuple[tuple[str, SourceFile, SourceFile], ...]  # (image id, XML, picture)
+    items: tuple[tuple[bytes, SourceFile], ...]  # (pickled annotation, picture)
     classes: tuple[str, ...]
     max_pixels: int
     shorter_side: int | None
@@ -72,7 +74,6 @@ class Encoded:
 
     image_ids: list[str] = field(default_factory=list)
     frame_sizes: list[int] = field(default_factory=list)  # bytes
-    labels: list[tuple[int, int]] = field(default_factory=list)  # (positives, ignores) as in Scanned
     errors: list[BadFileError] = field(default_factory=list)
     warnings: list[Notice] = field(default_factory=list)
     part_path: str | None = None
@@ -94,6 +95,7 @@ def _scan(image_id: str, file: SourceFile, classes: tuple[str, ...]) -> Scanned 
         *_label_bits(annotation, len(classes)),
         len(annotation.objects),
         annotation.warnings,
+        pickle.dumps(replace(annotation, warnings=())),
     )
 
 
@@ -105,9 +107,10 @@ def encode_chunk(task: EncodeTask) -> Encoded:
     """
     result = Encoded(part_path=task.part_path)
     with _open_part(task.part_path) as part:
-        for image_id, xml, picture in task.items:
+        for packed, picture in task.items:
+            annotation: Annotation = pickle.loads(packed)
             try:
-                frame, labels, notices = _encode(image_id, xml, picture, task)
+                frame, notices = _encode(annotation, picture, task)
             except BadFileError as err:
                 result.errors.append(err)
                 continue
@@ -116,23 +119,19 @@ def encode_chunk(task: EncodeTask) -> Encoded:
                     part.write(frame)
                 except OSError as err:
                     raise OSError(err.errno, err.strerror, task.part_path) from err
-            result.image_ids.append(image_id)
+            result.image_ids.append(annotation.image_id)
             result.frame_sizes.append(len(frame))
-            result.labels.append(labels)
             result.warnings.extend(notices)
     return result
 
 
-def _encode(
-    image_id: str, xml: SourceFile, picture: SourceFile, task: EncodeTask
-) -> tuple[bytes, tuple[int, int], list[Notice]]:
-    annotation = parse_annotation(read_file(xml), path=xml.path, image_id=image_id, classes=task.classes)
+def _encode(annotation: Annotation, picture: SourceFile, task: EncodeTask) -> tuple[bytes, list[Notice]]:
     image = load_upright_jpeg(
         read_file(picture), path=picture.path, max_pixels=task.max_pixels, shorter_side=task.shorter_side
     )
     notices = [Notice(change, f"{picture.path}: {change}") for change in image.changes if change != "shrunk"]
     payload = encode_example(
-        image_id=image_id,
+        image_id=annotation.image_id,
         filename=picture.name,
         jpeg=image.jpeg,
         sha256=hashlib.sha256(image.jpeg).hexdigest(),
@@ -141,7 +140,7 @@ def _encode(
         objects=_normalised(annotation, image, picture, notices),
         num_classes=len(task.classes),
     )
-    return frame_record(payload), _label_bits(annotation, len(task.classes)), notices
+    return frame_record(payload), notices
 
 
 def _normalised(

@@ -1,0 +1,48 @@
+"""This package in the peers' tasks, measured as they are; "read" reads the bytes of shuffled records, no more."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.peers.measure import BATCH_SIZE, IMAGE_SIZE, measure
+from benchmarks.repeat_records import repeat_records
+
+MODES = {
+    "decode": "original",
+    "crop_flip": "original+crop",
+    "store": "decoded",
+    "store_crop_flip": "decoded+crop",
+    "read": "read",
+}
+
+
+def make(args: argparse.Namespace) -> Callable[[], int]:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from voc_tfdata.manifest import read_manifest
+    from voc_tfdata.speed import Settings, make_dataset
+
+    work_dir = Path(args.work_dir or ".")
+    records = str(repeat_records(args.records, work_dir / f"records-x{args.repeat}", copies=args.repeat))
+    settings = Settings(
+        records=records,
+        cache_dir=str(work_dir / f"decoded-x{args.repeat}"),
+        batch_size=BATCH_SIZE,
+        image_size=IMAGE_SIZE,
+        num_threads=args.threads,
+    )
+    batches = iter(make_dataset(MODES[args.task], settings))
+    steps = -(-read_manifest(records).splits["train"].num_examples // BATCH_SIZE)
+
+    def run_epoch() -> int:
+        epoch = itertools.islice(batches, steps)
+        return sum(len(batch) if args.task == "read" else len(batch[0]) for batch in epoch)
+
+    return run_epoch
+
+
+if __name__ == "__main__":
+    measure(make, dict.fromkeys(MODES, "voc_tfdata"), packages=("voc_tfdata", "tensorflow", "numpy"))

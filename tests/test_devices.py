@@ -1,0 +1,56 @@
+import pytest
+import tensorflow as tf
+
+from voc_tfdata.devices import (
+    choose_precision,
+    choose_strategy,
+    place_batches,
+    precision_of_cpu,
+    precision_of_gpus,
+)
+
+
+def test_gpus_of_capability_8_and_up_train_in_bfloat16() -> None:
+    assert precision_of_gpus([(8, 0)]) == precision_of_gpus([(9, 0), (8, 6)]) == "mixed_bfloat16"
+
+
+def test_one_older_gpu_makes_all_train_in_float16() -> None:
+    assert precision_of_gpus([(7, 5)]) == precision_of_gpus([(9, 0), (7, 0)]) == "mixed_float16"
+
+
+def test_a_gpu_of_unknown_capability_trains_in_float32() -> None:
+    assert precision_of_gpus([(9, 0), None]) == "float32"
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [
+        ("fpu avx2 avx512f avx512_bf16", "mixed_bfloat16"),
+        ("fpu amx_bf16 amx_tile", "mixed_bfloat16"),
+        ("fpu avx2 avx512f avx512_vnni", "float32"),
+        ("", "float32"),
+    ],
+)
+def test_a_cpu_trains_in_bfloat16_if_it_has_the_instructions(flags: str, precision: str) -> None:
+    assert precision_of_cpu(f"processor\t: 0\nmodel name\t: amx_bf16 in a name\nflags\t\t: {flags}\n") == precision
+
+
+def test_a_precision_asked_for_is_taken() -> None:
+    assert choose_precision("mixed_float16") == "mixed_float16"
+    assert choose_precision("auto") in ("float32", "mixed_bfloat16", "mixed_float16")
+    with pytest.raises(ValueError, match="precision='bf16'; allowed: auto, float32, mixed_bfloat16, mixed_float16"):
+        choose_precision("bf16")
+
+
+def test_one_device_needs_no_strategy() -> None:
+    if len(tf.config.list_logical_devices("GPU")) > 1:
+        pytest.skip("this machine has several GPUs")
+    assert choose_strategy("auto") is tf.distribute.get_strategy()
+    with pytest.raises(ValueError, match="strategy='tpu'; allowed: auto, none, mirrored"):
+        choose_strategy("tpu")
+
+
+def test_placing_batches_does_not_change_them() -> None:
+    batches = tf.data.Dataset.range(5).batch(2)
+    placed = list(place_batches(batches, tf.distribute.get_strategy()))
+    assert [batch.numpy().tolist() for batch in placed] == [[0, 1], [2, 3], [4]]

@@ -1,0 +1,58 @@
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tests.tiny_model import build_tiny_model, make_batches
+from voc_tfdata.model_file import load_model, save_model
+
+
+def test_model_classes_and_resize_come_back(tmp_path: Path) -> None:
+    model = build_tiny_model(dropout=0.5)
+    save_model(tmp_path / "new" / "best.keras", model, ("猫", "traffic light"), resize="pad")
+    trained = load_model(tmp_path / "new" / "best.keras")
+    assert (trained.class_names, trained.resize, trained.image_size) == (("猫", "traffic light"), "pad", 4)
+    images, _ = make_batches(1)
+    np.testing.assert_array_equal(trained.model(images[0]), model(images[0]))
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["best.keras"]
+
+
+def test_it_is_a_keras_file_that_keras_reads(tmp_path: Path) -> None:
+    model = build_tiny_model()
+    save_model(tmp_path / "best.keras", model, ("cat", "dog"), resize="bilinear")
+    images, _ = make_batches(1)
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "best.keras")(images[0]), model(images[0]))
+
+
+def test_class_names_must_fit_the_outputs(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="3 class names for 2"):
+        save_model(tmp_path / "best.keras", build_tiny_model(), ("a", "b", "c"), resize="bilinear")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no checkpoint .*nope.keras; train.py writes best.keras"):
+        load_model(tmp_path / "nope.keras")
+    (tmp_path / "text.keras").write_text("text")
+    with pytest.raises(ValueError, match="text.keras is no .keras file or damaged"):
+        load_model(tmp_path / "text.keras")
+    build_tiny_model().save(tmp_path / "plain.keras")
+    with pytest.raises(ValueError, match="plain.keras holds no voc_tfdata.json .class names."):
+        load_model(tmp_path / "plain.keras")
+
+
+def test_a_file_cut_off_is_damaged(tmp_path: Path) -> None:
+    save_model(tmp_path / "best.keras", build_tiny_model(), ("cat", "dog"), resize="bilinear")
+    data = (tmp_path / "best.keras").read_bytes()
+    (tmp_path / "best.keras").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match="best.keras is no .keras file or damaged"):
+        load_model(tmp_path / "best.keras")
+
+
+def test_the_same_model_gives_one_member_of_ours(tmp_path: Path) -> None:
+    for _ in range(2):  # written over itself
+        save_model(tmp_path / "best.keras", build_tiny_model(), ("cat", "dog"), resize="bilinear")
+    with zipfile.ZipFile(tmp_path / "best.keras") as file:
+        assert file.namelist().count("voc_tfdata.json") == 1

@@ -1,0 +1,191 @@
+"""train.py as a person runs it, on a dozen pictures."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.devkit_fixture import COLOURS, difficult, plain_jpeg, sample, write_devkit
+from voc_tfdata.convert import build_records
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = ("cat", "dog", "person")
+STEPS = 5  # an epoch: 9 pictures by two
+
+
+def command(*flags: object) -> list[str]:
+    return [sys.executable, str(ROOT / "train.py"), *map(str, flags)]
+
+
+def run(*flags: object) -> subprocess.CompletedProcess:
+    return subprocess.run(command(*flags), cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("command")
+    samples = {
+        f"p{i:02}": sample(
+            NAMES[i % 3], difficult(NAMES[(i + 1) % 3]), picture=plain_jpeg(COLOURS[i % 6], (40, 32 + i))
+        )
+        for i in range(16)
+    }
+    ids = list(samples)
+    lists = {"train": ids[:9], "val": ids[9:12], "test": ids[12:]}
+    root = write_devkit(folder / "VOC", samples, lists)
+    (folder / "classes.txt").write_text("\n".join(NAMES))
+    build_records(root, folder / "records", splits=("train", "val", "test"), classes=NAMES, num_workers=1)
+    return folder / "records"
+
+
+@pytest.fixture(scope="module")
+def finished(records: Path) -> Path:
+    """The folder of an undisturbed run; its output beside it."""
+    out_dir = records.with_name("finished")
+    done = run(
+        f"--records={records}",
+        f"--out_dir={out_dir}",
+        "--image_size=32",
+        "--batch_size=2",
+        "--epochs=2",
+        "--optimizer=adam",
+        "--learning_rate=1e-4",
+        "--warmup_steps=2",
+        "--cosine_decay",
+        "--dropout=0.5",
+        "--augment=flip",
+        "--deterministic",
+    )
+    assert done.returncode == 0, done.stderr
+    out_dir.with_name("stdout.txt").write_text(done.stdout)
+    out_dir.with_name("stderr.txt").write_text(done.stderr)
+    return out_dir
+
+
+def rows_of(out_dir: Path) -> list[dict[str, str]]:
+    with open(out_dir / "history.csv", newline="") as file:
+        timing = {"images_per_second", "input_wait"}
+        return [{k: v for k, v in row.items() if k not in timing} for row in csv.DictReader(file)]
+
+
+def step_of(state_path: Path) -> int:
+    if not state_path.exists():
+        return 0
+    with np.load(state_path) as file:
+        return json.loads(str(file["state"]))["step"]
+
+
+def test_a_run_leaves_everything_and_says_where(finished: Path) -> None:
+    for name in (
+        "best.keras",
+        "state.npz",
+        "flags.txt",
+        "curves.png",
+        "pictures.png",
+        "report.html",
+        "predictions.csv",
+    ):
+        assert (finished / name).stat().st_size > 0, name
+    assert (finished / "comp1_cls_test_dog.txt").read_text().count("\n") == 4
+    stdout = finished.with_name("stdout.txt").read_text()
+    assert "mAP (voc2010)" in stdout and "report.html" in stdout and "best.keras" in stdout
+    metrics = json.loads((finished / "metrics.json").read_text())
+    # four test pictures p12 ... p15: cat, dog, person, cat, and difficult dog, person, cat, dog
+    assert metrics["positives"] == {"cat": 2, "dog": 1, "person": 1}
+    assert metrics["ignored"] == {"cat": 1, "dog": 2, "person": 1}
+    # 12 cells less 4 ignored; 4 of the 8 are 0
+    assert metrics["baselines"]["all_negative_binary_accuracy"] == 0.5
+    # of the 9 training pictures each class is in 3, and difficult in 3: 3 of 6 that count, which is ln 2
+    assert metrics["baselines"]["constant_prior_loss"] == pytest.approx(np.log(2))
+
+
+def test_each_epoch_is_a_line_of_the_log_and_of_the_history(finished: Path) -> None:
+    stderr = finished.with_name("stderr.txt").read_text()
+    assert "Traceback" not in stderr and "WARNING" not in stderr.upper().replace("WARNING: COLLAPSED", "")
+    epochs = [line for line in stderr.splitlines() if "epoch 1/2:" in line or "epoch 2/2:" in line]
+    assert len(epochs) == 2 and all("val_mAP" in line and "waiting for input" in line for line in epochs)
+    rows = rows_of(finished)
+    assert [(row["epoch"], row["step"]) for row in rows] == [("1", "5"), ("2", "10")]
+    # warm-up of 2 steps, then half a cosine over 8: after 5 steps the last was step 4, 2 of 8; after 10 it was 7 of 8
+    expected = [1e-4 * 0.5 * (1 + np.cos(np.pi * done / 8)) for done in (2, 7)]
+    assert [float(row["learning_rate"]) for row in rows] == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_killed_within_an_epoch_it_ends_with_the_same_weights(finished: Path) -> None:
+    out_dir = finished.with_name("killed")
+    flags = f"--flagfile={finished / 'flags.txt'}", f"--out_dir={out_dir}"
+    victim = subprocess.Popen(command(*flags, "--checkpoint_minutes=0"), cwd=ROOT, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 240
+    while step_of(out_dir / "state.npz") < 2 and victim.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    victim.kill()
+    assert victim.wait() == -9
+    stopped_at = step_of(out_dir / "state.npz")
+    assert 0 < stopped_at < STEPS, stopped_at
+
+    again = run(*flags)
+    assert again.returncode == 0, again.stderr
+    assert f"goes on after step {stopped_at}, in epoch 1" in again.stderr
+    with np.load(finished / "state.npz") as undisturbed, np.load(out_dir / "state.npz") as resumed:
+        names = [name for name in undisturbed if name.startswith("variable")]
+        assert len(names) > 90  # 32 weights, their two slots, counters, dropout's seeds
+        for name in names:
+            assert undisturbed[name].tobytes() == resumed[name].tobytes(), name
+    assert rows_of(finished) == rows_of(out_dir)
+    for name in ("metrics.json", "predictions.csv", "comp1_cls_test_dog.txt"):
+        assert (finished / name).read_bytes() == (out_dir / name).read_bytes(), name
+
+
+def test_evaluation_alone_gives_the_same_numbers(finished: Path, records: Path) -> None:
+    out_dir = finished.with_name("evaluated")
+    checkpoint = finished / "best.keras"
+    done = run(f"--records={records}", f"--out_dir={out_dir}", "--eval_only", f"--checkpoint={checkpoint}")
+    assert done.returncode == 0, done.stderr
+    assert (out_dir / "metrics.json").read_bytes() == (finished / "metrics.json").read_bytes()
+    assert not (out_dir / "state.npz").exists() and not (out_dir / "flags.txt").exists()
+
+
+def test_another_recipe_does_not_go_on_from_this_one(finished: Path) -> None:
+    before = (finished / "flags.txt").read_bytes()
+    done = run(f"--flagfile={finished / 'flags.txt'}", "--batch_size=3", "--batch_norm")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "batch_norm was False, now True" in done.stderr and "batch_size was 2, now 3" in done.stderr
+    assert (finished / "flags.txt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--epoch=3"], "Unknown command line flag 'epoch'. Did you mean: epochs"),
+        (["--monitor=val_map"], "val_loss|val_mAP"),
+        (["--image_size=31"], "31 is not integer >= 32"),
+        (["--learning_rate=0"], "--learning_rate=0.0; it must be a number above 0"),
+        (["--learning_rate=nan"], "--learning_rate=nan"),
+        (["--val_split=valid"], "no split 'valid' in"),
+        (["--records=nowhere"], "no nowhere/manifest.json"),
+        (["--weights=nope.h5"], "--weights=nope.h5: no such file"),
+        (["--weights=imagenet", "--batch_norm"], "leave one out"),
+        (["--checkpoint=best.keras"], "--checkpoint is for --eval_only"),
+        (["--out_dir=s3://bucket/run"], "it must be a local folder"),
+        (["stray"], "unexpected argument 'stray'"),
+    ],
+)
+def test_a_wrong_flag_is_one_line_before_anything_is_loaded(
+    records: Path, tmp_path: Path, flags: list[str], message: str
+) -> None:
+    done = run(f"--records={records}", f"--out_dir={tmp_path / 'run'}", *flags)
+    assert done.returncode in (1, 2) and message in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", sorted(os.listdir(ROOT / "flags")))
+def test_every_flagfile_holds_flags_that_exist(name: str, tmp_path: Path) -> None:
+    done = run(f"--flagfile=flags/{name}", "--records=nowhere", f"--out_dir={tmp_path / 'run'}")
+    assert done.returncode == 1 and "no nowhere/manifest.json" in done.stderr

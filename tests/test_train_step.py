@@ -1,0 +1,125 @@
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.tiny_model import build_tiny_model, make_batches, values_of
+from voc_tfdata.epoch import TrainStep
+from voc_tfdata.optimizers import build_optimizer
+from voc_tfdata.train_step import make_train_step
+
+# Compares one device with two: logical devices must be set before TensorFlow opens any, so in its own process.
+TWO_DEVICES = """
+import numpy as np
+import tensorflow as tf
+from tests.tiny_model import build_tiny_model, make_batches, values_of
+from voc_tfdata.devices import choose_strategy, place_batches
+from voc_tfdata.optimizers import build_optimizer
+from voc_tfdata.train_step import make_train_step
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategies = choose_strategy("none"), choose_strategy("mirrored")
+assert [s.num_replicas_in_sync for s in strategies] == [1, 2]
+for clip_norm, loss_scaling in ((0.0, False), (0.01, False), (0.01, True)):
+    curves, weights = [], []
+    for strategy in strategies:
+        with strategy.scope():
+            model = build_tiny_model()
+            optimizer = build_optimizer("sgd", learning_rate=0.5, clip_norm=clip_norm, loss_scaling=loss_scaling)
+            optimizer.build(model.trainable_variables)
+        step = make_train_step(model, optimizer, strategy)
+        batches = place_batches(tf.data.Dataset.from_tensor_slices(make_batches(6)), strategy)
+        curves.append([step(images, labels).numpy() for images, labels in batches])
+        weights.append(np.concatenate([w.ravel() for w in values_of(model.trainable_variables)]))
+    assert abs(weights[0] - np.concatenate([w.ravel() for w in values_of(build_tiny_model().weights)])).max() > 1e-3
+    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-5)
+    np.testing.assert_allclose(weights[0], weights[1], rtol=1e-4, atol=1e-6)
+print("equal")
+"""
+
+
+def make_step(model: keras.Model, rate: float = 0.0, **options: bool) -> TrainStep:
+    optimizer = build_optimizer("sgd", learning_rate=rate, **options)
+    optimizer.build(model.trainable_variables)
+    return make_train_step(model, optimizer, tf.distribute.get_strategy())
+
+
+def test_a_step_returns_loss_right_cells_cells_and_pictures() -> None:
+    model = build_tiny_model()
+    model.get_layer("logits").set_weights([np.zeros((8, 2)), np.zeros(2)])  # probability 0.5 for all
+    step = make_step(model)
+    labels = np.array([[1, 0], [-1, 0], [-1, -1]], np.float32)
+    sums = step(np.zeros((3, 4, 4, 3), np.uint8), labels)
+    # three cells count, ln 2 each; the two 0 are right, as 0.5 is not above 0.5
+    np.testing.assert_allclose(sums, [3 * math.log(2), 2, 3, 3], rtol=1e-6)
+
+
+def test_the_gradient_is_of_the_mean_over_counted_cells() -> None:
+    model = build_tiny_model()
+    model.get_layer("logits").set_weights([np.zeros((8, 2)), np.zeros(2)])
+    step = make_step(model, rate=1.0)
+    step(np.zeros((3, 4, 4, 3), np.uint8), np.array([[1, 0], [-1, 0], [-1, -1]], np.float32))
+    # bias of class 0: one counted cell of three, gradient (0.5 - 1) / 3; class 1: two cells, 2 * 0.5 / 3.
+    # Nesterov momentum 0.9: the first step is 1.9 times the gradient
+    np.testing.assert_allclose(model.get_layer("logits").bias, [1.9 * 0.5 / 3, -1.9 * 1.0 / 3], rtol=1e-5)
+
+
+def test_a_batch_of_ignored_cells_changes_nothing() -> None:
+    model = build_tiny_model()
+    before = values_of(model.weights)
+    step = make_step(model, rate=1.0)
+    sums = step(np.full((2, 4, 4, 3), 9, np.uint8), np.full((2, 2), -1, np.float32))
+    assert sums.numpy().tolist() == [0, 0, 0, 2]
+    for a, b in zip(before, values_of(model.weights), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_loss_scaling_does_not_change_the_step() -> None:
+    images, labels = make_batches(1)
+    weights = []
+    for scaling in (False, True):
+        model = build_tiny_model()
+        step = make_step(model, rate=0.1, loss_scaling=scaling)
+        step(images[0], labels[0])
+        weights.append(values_of(model.trainable_variables))
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_jit_compiled_steps_are_the_same_steps() -> None:
+    images, labels = make_batches(2)
+    losses = []
+    for jit_compile in (False, True):
+        model = build_tiny_model()
+        optimizer = build_optimizer("adam", learning_rate=0.1)
+        optimizer.build(model.trainable_variables)
+        step = make_train_step(model, optimizer, tf.distribute.get_strategy(), jit_compile=jit_compile)
+        losses.append([step(images[i], labels[i]).numpy() for i in range(2)])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_two_devices_train_as_one_does() -> None:
+    root = Path(__file__).resolve().parents[1]
+    run = subprocess.run([sys.executable, "-c", TWO_DEVICES], cwd=root, capture_output=True, text=True, timeout=300)
+    assert run.stdout == "equal\n", run.stderr[-3000:]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.25])
+def test_the_rate_can_be_changed_between_steps(rate: float) -> None:
+    model = build_tiny_model()
+    images, labels = make_batches(2)
+    optimizer = build_optimizer("rmsprop", learning_rate=0.1)
+    optimizer.build(model.trainable_variables)
+    step = make_train_step(model, optimizer, tf.distribute.get_strategy())
+    step(images[0], labels[0])
+    before = values_of(model.weights)
+    optimizer.learning_rate = rate
+    step(images[1], labels[1])
+    changed = any((a != b).any() for a, b in zip(before, values_of(model.weights), strict=True))
+    assert changed == (rate > 0)

@@ -1,0 +1,41 @@
+"""export_model: a checkpoint as a SavedModel that takes JPEG bytes and gives {class: probability}.
+
+    python tools/export_model.py --checkpoint=runs/voc2012/best.keras --out_dir=exported/voc2012
+
+Decoding and resizing are part of it. To use it, without this package:
+
+    serve = tf.saved_model.load("exported/voc2012").signatures["serving_default"]
+    serve(jpeg=tf.constant([open("a.jpg", "rb").read()]))["dog"]
+"""
+
+import sys
+from pathlib import Path
+
+from absl import flags, logging
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs without an installation
+
+from voc_tfdata.commands import check_no_arguments, quiet_start, run_command
+
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "best.keras of train.py.", required=True)
+_OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder to make.", required=True)
+
+
+def main(argv: list[str]) -> int:
+    """Writes the SavedModel."""
+    check_no_arguments(argv)
+    with quiet_start():
+        from voc_tfdata.model_file import load_model
+        from voc_tfdata.serving import write_saved_model
+
+    trained = load_model(_CHECKPOINT.value)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)  # TensorFlow tells of its renamed tensors and temporary files
+    write_saved_model(trained, _OUT_DIR.value)
+    logging.set_verbosity(verbosity)
+    logging.info("%s: jpeg (string [N]) -> probability of %s", _OUT_DIR.value, ", ".join(trained.class_names))
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

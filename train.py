@@ -1,0 +1,320 @@
+"""Trains VGG16 on records of build_tfrecords, keeps the best model, and evaluates it on pictures it never saw.
+
+    python train.py --flagfile=flags/voc2012.flags --records=records/voc2012 --out_dir=runs/voc2012
+
+A run that was stopped, in whatever way, goes on where it stood when the same command is given again.
+Evaluation alone: --eval_only, of out_dir/best.keras or another --checkpoint.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absl import flags, logging
+
+from voc_tfdata.baselines import LabelCounts, counts_as_read
+from voc_tfdata.commands import check_no_arguments, quiet_start, run_command
+from voc_tfdata.manifest import Manifest, find_split, read_manifest
+from voc_tfdata.metrics import DEFINITIONS
+from voc_tfdata.monitors import MONITORS
+from voc_tfdata.records import count_labels
+from voc_tfdata.summary import format_class_table
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+_RECORDS = flags.DEFINE_string("records", None, "Folder written by build_tfrecords.", required=True)
+_OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder for everything this run writes.", required=True)
+_TRAIN_SPLIT = flags.DEFINE_string("train_split", "train", "Split to train on; a union: train+val.")
+_VAL_SPLIT = flags.DEFINE_string("val_split", "val", "Split that chooses the best epoch.")
+_TEST_SPLIT = flags.DEFINE_string("test_split", "test", "Split of the final evaluation.")
+_DIFFICULT = flags.DEFINE_enum(
+    "difficult", "ignore", ["positive", "ignore", "negative"], "What a class is that has difficult objects only."
+)
+_DEFINITION = flags.DEFINE_enum("definition", "voc2010", list(DEFINITIONS), "Definition of average precision.")
+
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of the pictures in pixels.", lower_bound=32)
+_RESIZE = flags.DEFINE_enum("resize", "bilinear", ["bilinear", "antialias", "pad"], "How pictures are resized.")
+_AUGMENT = flags.DEFINE_enum("augment", "none", ["none", "flip", "crop"], "Augmentation; crop flips as well.")
+_CACHE = flags.DEFINE_enum("cache", "none", ["none", "decoded"], "decoded: keep resized pictures in one file.")
+_CACHE_DIR = flags.DEFINE_string("cache_dir", "", "Folder of that file; default: beside the records.")
+
+_WEIGHTS = flags.DEFINE_string("weights", "none", "none, imagenet, or an .h5 file of keras.applications' VGG16.")
+_BATCH_NORM = flags.DEFINE_bool("batch_norm", False, "Batch normalisation after convolutions, He initialisation.")
+_DROPOUT = flags.DEFINE_float("dropout", 0.0, "Share of the two hidden layers dropped.", 0.0, 0.99)
+
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Pictures a step, over all devices.", lower_bound=1)
+_EPOCHS = flags.DEFINE_integer("epochs", 20, "At most so many.", lower_bound=1)
+_MAX_STEPS = flags.DEFINE_integer("max_steps", 0, "At most so many steps in all; 0: no limit.", lower_bound=0)
+_PRIOR_BIAS = flags.DEFINE_bool("prior_bias", False, "Let the outputs start at the class frequencies.")
+_OPTIMIZER = flags.DEFINE_enum("optimizer", "rmsprop", ["rmsprop", "sgd", "adam", "adamw"], "Optimizer.")
+_LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "Highest learning rate.")
+_WARMUP_STEPS = flags.DEFINE_integer("warmup_steps", 0, "Steps in which the rate rises to it.", lower_bound=0)
+_COSINE_DECAY = flags.DEFINE_bool("cosine_decay", False, "The rate falls to 0 along a cosine.")
+_WEIGHT_DECAY = flags.DEFINE_float("weight_decay", 0.0, "Decoupled weight decay of kernels.", lower_bound=0.0)
+_CLIP_NORM = flags.DEFINE_float("clip_norm", 0.0, "Longest gradient; 0: no limit.", lower_bound=0.0)
+_POSITIVE_WEIGHT = flags.DEFINE_bool("positive_weight", False, "Weigh 1 labels by their rarity in the class.")
+_LABEL_SMOOTHING = flags.DEFINE_float("label_smoothing", 0.0, "Labels become s/2 and 1 - s/2.", 0.0, 0.99)
+_MONITOR = flags.DEFINE_enum("monitor", "val_loss", list(MONITORS), "What the best epoch is chosen by.")
+_PATIENCE = flags.DEFINE_integer("patience", 4, "Epochs without a better one that end it; 0: never.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", 0, "Fixes weights, order, augmentation, dropout.", lower_bound=0)
+
+_PRECISION = flags.DEFINE_enum(
+    "precision", "auto", ["auto", "float32", "mixed_bfloat16", "mixed_float16"], "auto: the fastest sound one here."
+)
+_STRATEGY = flags.DEFINE_enum("strategy", "auto", ["auto", "none", "mirrored"], "auto: all GPUs if several.")
+_JIT_COMPILE = flags.DEFINE_bool("jit_compile", False, "Compile the training step by XLA.")
+_DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "Deterministic ops: equal runs are equal to the bit.")
+_RESUME = flags.DEFINE_bool("resume", True, "Go on with the run in out_dir; false deletes it and starts anew.")
+_CHECKPOINT_MINUTES = flags.DEFINE_float(
+    "checkpoint_minutes", 10.0, "Save the state so often within an epoch, and at its end.", lower_bound=0.0
+)
+_EVAL_ONLY = flags.DEFINE_bool("eval_only", False, "Evaluate a checkpoint, train nothing.")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", "", "Model of --eval_only; default: out_dir/best.keras.")
+_TENSORBOARD = flags.DEFINE_bool("tensorboard", True, "Write TensorBoard scalars.")
+_PROFILE = flags.DEFINE_bool("profile", False, "Write a TensorBoard profile of ten steps.")
+
+# A run with another value here is another run: it does not go on from the state of this one.
+_IDENTITY_FLAGS = (
+    "train_split val_split difficult definition image_size resize augment weights batch_norm dropout batch_size "
+    "optimizer monitor seed precision"
+).split()
+_OUTPUTS = {
+    "report.html": "all of it on one page",
+    "metrics.json": "mAP, AP of each class, loss, accuracy, baselines",
+    "classes.csv": "the table above",
+    "curves.png": "loss, accuracy and mAP over the epochs",
+    "precision_recall.png": "precision over recall of each class",
+    "pictures.png": "pictures with true and predicted labels",
+    "predictions.csv": "the probabilities of every picture",
+    "best.keras": "the best model, for --eval_only, tools/predict.py, tools/export_model.py",
+    "history.csv": "the numbers of every epoch",
+    "tensorboard": "the same, for: tensorboard --logdir=",
+    "flags.txt": "repeats this run: train.py --flagfile= --out_dir=ANOTHER",
+}
+
+
+def main(argv: list[str]) -> int:
+    """Trains and evaluates, or evaluates only."""
+    check_no_arguments(argv)
+    _check_flags()
+    manifest = read_manifest(_RECORDS.value)
+    _check_splits(manifest)
+    with quiet_start():  # TensorFlow takes seconds to load: only now, when the flags are known to be right
+        import tensorflow  # noqa: F401
+    best = str(Path(_OUT_DIR.value) / "best.keras")
+    if _EVAL_ONLY.value:
+        _evaluate(_CHECKPOINT.value or best)
+    else:
+        _train(manifest)
+        _evaluate(best)
+    return 0
+
+
+def _train(manifest: Manifest) -> None:
+    import tensorflow as tf
+
+    from voc_tfdata import devices
+    from voc_tfdata.dataset import epoch_steps, eval_dataset, train_dataset
+    from voc_tfdata.evaluation import evaluate
+    from voc_tfdata.losses import weight_positives
+    from voc_tfdata.optimizers import learning_rate_at
+    from voc_tfdata.train_step import make_train_step
+    from voc_tfdata.training import train
+
+    if _DETERMINISTIC.value:
+        tf.config.experimental.enable_op_determinism()
+    strategy = devices.choose_strategy(_STRATEGY.value)
+    replicas = strategy.num_replicas_in_sync
+    flags.FLAGS["strategy"].value = "mirrored" if replicas > 1 else "none"
+    flags.FLAGS["precision"].value = devices.choose_precision(_PRECISION.value)
+    identity = {name: flags.FLAGS[name].value for name in _IDENTITY_FLAGS}
+    identity |= {"records": manifest.checksum, "classes": ", ".join(manifest.classes), "devices": replicas}
+    out_dir = _prepare_out_dir(identity)
+
+    reading: dict[str, Any] = {
+        "batch_size": _BATCH_SIZE.value,
+        "image_size": _IMAGE_SIZE.value,
+        "resize": _RESIZE.value,
+        "difficult": _DIFFICULT.value,
+        "cache": _CACHE.value,
+        "cache_dir": _CACHE_DIR.value or None,
+    }
+    whole = replicas > 1  # batches only: one of fewer pictures than devices would leave a device without any
+    steps = epoch_steps(_RECORDS.value, _TRAIN_SPLIT.value, batch_size=_BATCH_SIZE.value, drop_remainder=whole)
+    validation = eval_dataset(_RECORDS.value, _VAL_SPLIT.value, with_ids=True, **reading)
+
+    def make_batches(start_step: int) -> tf.data.Dataset:
+        batches = train_dataset(
+            _RECORDS.value,
+            _TRAIN_SPLIT.value,
+            seed=_SEED.value,
+            start_step=start_step,
+            augment=_AUGMENT.value,
+            drop_remainder=whole,
+            **reading,
+        )
+        return devices.place_batches(batches, strategy)
+
+    counts = _count_labels(manifest, _TRAIN_SPLIT.value)
+    model, optimizer = _build_model(strategy, counts)
+    logging.info(
+        "%d pictures in %d steps an epoch; %.1f million weights; %s; devices: %d",
+        counts.num_examples,
+        steps,
+        model.count_params() / 1e6,
+        _PRECISION.value,
+        replicas,
+    )
+    train(
+        model,
+        optimizer,
+        make_train_step(
+            model,
+            optimizer,
+            strategy,
+            positive_weight=weight_positives(counts) if _POSITIVE_WEIGHT.value else None,
+            label_smoothing=_LABEL_SMOOTHING.value,
+            jit_compile=_JIT_COMPILE.value,
+        ),
+        make_batches=make_batches,
+        validate=lambda: evaluate(model, validation),
+        learning_rate=partial(
+            learning_rate_at,
+            peak=_LEARNING_RATE.value,
+            warmup_steps=_WARMUP_STEPS.value,
+            total_steps=min(steps * _EPOCHS.value, _MAX_STEPS.value or sys.maxsize),
+            cosine_decay=_COSINE_DECAY.value,
+        ),
+        out_dir=out_dir,
+        class_names=manifest.classes,
+        identity=identity,
+        steps_per_epoch=steps,
+        epochs=_EPOCHS.value,
+        max_steps=_MAX_STEPS.value,
+        monitor=_MONITOR.value,
+        patience=_PATIENCE.value,
+        definition=_DEFINITION.value,
+        resize=_RESIZE.value,
+        checkpoint_minutes=_CHECKPOINT_MINUTES.value,
+        tensorboard=_TENSORBOARD.value,
+        profile=_PROFILE.value,
+    )
+
+
+def _build_model(strategy: tf.distribute.Strategy, counts: LabelCounts) -> tuple[keras.Model, keras.Optimizer]:
+    from voc_tfdata.losses import class_frequencies
+    from voc_tfdata.model import build_vgg16, set_prior
+    from voc_tfdata.optimizers import build_optimizer
+
+    with strategy.scope():
+        model = build_vgg16(
+            len(counts.positives),
+            _IMAGE_SIZE.value,
+            batch_norm=_BATCH_NORM.value,
+            dropout=_DROPOUT.value,
+            weights=_WEIGHTS.value,
+            seed=_SEED.value,
+            precision=_PRECISION.value,
+        )
+        if _PRIOR_BIAS.value:
+            set_prior(model, class_frequencies(counts))
+        optimizer = build_optimizer(
+            _OPTIMIZER.value,
+            learning_rate=_LEARNING_RATE.value,
+            weight_decay=_WEIGHT_DECAY.value,
+            clip_norm=_CLIP_NORM.value,
+            loss_scaling=_PRECISION.value == "mixed_float16",
+        )
+        optimizer.build(model.trainable_variables)
+    return model, optimizer
+
+
+def _prepare_out_dir(identity: dict[str, object]) -> Path:
+    """Returns out_dir, found or made fit to start or go on, with flags.txt in it."""
+    from voc_tfdata.run_state import check_resumable
+    from voc_tfdata.training import BEST_NAME, HISTORY_NAME, STATE_NAME, TENSORBOARD_NAME
+
+    out_dir = Path(_OUT_DIR.value)
+    if not _RESUME.value:
+        for name in (STATE_NAME, BEST_NAME, HISTORY_NAME):  # the state first: a run without it is not gone on with
+            (out_dir / name).unlink(missing_ok=True)
+        shutil.rmtree(out_dir / TENSORBOARD_NAME, ignore_errors=True)
+    elif (out_dir / STATE_NAME).exists():
+        check_resumable(out_dir / STATE_NAME, identity)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    (out_dir / "flags.txt").write_text(_format_flags(), encoding="utf-8")
+    return out_dir
+
+
+def _evaluate(checkpoint: str) -> None:
+    from voc_tfdata.checkpoint_report import report_checkpoint
+
+    logging.info("evaluates %s on split %s", checkpoint, _TEST_SPLIT.value)
+    out_dir = Path(_OUT_DIR.value)
+    summary = report_checkpoint(
+        checkpoint,
+        _RECORDS.value,
+        out_dir,
+        split=_TEST_SPLIT.value,
+        train_split=_TRAIN_SPLIT.value,
+        difficult=_DIFFICULT.value,
+        definition=_DEFINITION.value,
+        batch_size=_BATCH_SIZE.value,
+        flags_text=_format_flags(),
+    )
+    print(format_class_table(summary))
+    print(f"\n{out_dir}:")
+    for name, meaning in _OUTPUTS.items():
+        if (out_dir / name).exists():
+            print(f"  {name:20}  {meaning}")
+
+
+def _count_labels(manifest: Manifest, split: str) -> LabelCounts:
+    names = find_split(manifest, split, _RECORDS.value)
+    return counts_as_read(*count_labels(manifest, "+".join(names)), difficult=_DIFFICULT.value)
+
+
+def _check_flags() -> None:
+    """Raises ValueError for what the flags' own bounds let pass."""
+    if not 0 < _LEARNING_RATE.value < float("inf"):
+        raise ValueError(f"--learning_rate={_LEARNING_RATE.value}; it must be a number above 0")
+    if "://" in _OUT_DIR.value:
+        raise ValueError(f"--out_dir={_OUT_DIR.value}; it must be a local folder")
+    if _WEIGHTS.value not in ("none", "imagenet") and not Path(_WEIGHTS.value).is_file():
+        raise ValueError(f"--weights={_WEIGHTS.value}: no such file; give none, imagenet or the path of an .h5 file")
+    if _WEIGHTS.value != "none" and _BATCH_NORM.value:
+        raise ValueError(
+            f"--weights={_WEIGHTS.value} --batch_norm: these weights are of VGG16 without it; leave one out"
+        )
+    if _CHECKPOINT.value and not _EVAL_ONLY.value:
+        raise ValueError("--checkpoint is for --eval_only; training goes on from the state in --out_dir by itself")
+
+
+def _check_splits(manifest: Manifest) -> None:
+    """Raises ValueError if a split is not in the records, or the validation split cannot be judged by the monitor."""
+    train_names, val_names, test_names = (
+        find_split(manifest, flag.value, _RECORDS.value) for flag in (_TRAIN_SPLIT, _VAL_SPLIT, _TEST_SPLIT)
+    )
+    seen = sorted(set(train_names) & {*val_names, *test_names})
+    if seen:
+        logging.warning(
+            "split %s is trained on and evaluated on: the results do not tell how good the model is", seen[0]
+        )
+    if _MONITOR.value == "val_mAP" and not any(_count_labels(manifest, _VAL_SPLIT.value).positives):
+        raise ValueError(f"--monitor=val_mAP: no class has a positive in split {_VAL_SPLIT.value}; take val_loss")
+
+
+def _format_flags() -> str:
+    """Returns every flag of this command with its value, as a --flagfile takes them."""
+    own = flags.FLAGS.get_flags_for_module(__name__ if __name__ != "__main__" else sys.argv[0])
+    return "".join(f"{flag.serialize()}\n" for flag in own)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,102 @@
+"""A trained model, held against a split of a data set, with everything written that can be said about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from voc_tfdata.baselines import LabelCounts, counts_as_read
+from voc_tfdata.dataset import eval_dataset, read_examples
+from voc_tfdata.evaluation import evaluate
+from voc_tfdata.history import read_history
+from voc_tfdata.manifest import find_split, read_manifest
+from voc_tfdata.model_file import load_model
+from voc_tfdata.records import count_labels
+from voc_tfdata.report import write_report
+
+SAMPLE_PICTURES = 20  # in the grid
+
+
+def report_checkpoint(
+    checkpoint: str | Path,
+    records_dir: str | Path,
+    out_dir: str | Path,
+    *,
+    split: str = "test",
+    train_split: str = "train",
+    difficult: str = "ignore",
+    definition: str = "voc2010",
+    batch_size: int = 32,
+    flags_text: str = "",
+) -> dict[str, Any]:
+    """Evaluates a model on a split, writes the report and returns the content of its metrics.json.
+
+    Args:
+      checkpoint: file of save_model; it knows its picture size, resize and class names.
+      records_dir: folder written by build_records.
+      out_dir: for the files of write_report; curves.png as well if it holds a history.csv.
+      split: to evaluate on.
+      train_split: trained on, for the baselines.
+      difficult: see eval_dataset.
+      definition: of average precision.
+      batch_size: pictures at a time; does not change the result.
+      flags_text: shown in the report.
+
+    Raises:
+      FileNotFoundError: no checkpoint, or no records.
+      ValueError: the checkpoint's classes are not those of the records, or no such split.
+    """
+    trained = load_model(checkpoint)
+    classes = read_manifest(records_dir).classes
+    if trained.class_names != classes:
+        raise ValueError(
+            f"{checkpoint} was trained on the classes {', '.join(trained.class_names)}; {records_dir} has "
+            f"{', '.join(classes)}"
+        )
+    dataset = eval_dataset(
+        records_dir,
+        split,
+        batch_size=batch_size,
+        image_size=trained.image_size,
+        resize=trained.resize,
+        difficult=difficult,
+        with_ids=True,
+    )
+    predictions = evaluate(trained.model, dataset)
+    return write_report(
+        out_dir,
+        ids=predictions.ids,
+        y_true=predictions.y_true,
+        y_score=predictions.y_score,
+        class_names=classes,
+        definition=definition,
+        split=split,
+        train_counts=label_counts(records_dir, train_split, difficult=difficult),
+        history=read_history(Path(out_dir) / "history.csv"),
+        sample_images=_sample_pictures(records_dir, split),
+        flags_text=flags_text,
+    )
+
+
+def label_counts(records_dir: str | Path, split: str, *, difficult: str) -> LabelCounts:
+    """Returns how many labels of a split are 1 and -1, from the manifest.
+
+    Raises:
+      ValueError: no such split.
+    """
+    manifest = read_manifest(records_dir)
+    names = find_split(manifest, split, records_dir)
+    return counts_as_read(*count_labels(manifest, "+".join(names)), difficult=difficult)
+
+
+def _sample_pictures(records_dir: str | Path, split: str) -> dict[str, npt.NDArray[np.uint8]]:
+    """Returns the first pictures as they are in the records: {image id: uint8 [H, W, 3]}."""
+    pictures = {}
+    for example in read_examples(records_dir, split).take(SAMPLE_PICTURES):
+        image_id = example["image/source_id"].numpy().decode()
+        pictures[image_id] = tf.io.decode_jpeg(example["image/encoded"], channels=3).numpy()
+    return pictures

@@ -1,0 +1,76 @@
+"""What this machine computes on, and in which precision it does so best."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+STRATEGIES = ("none", "mirrored")
+# CPU flags of /proc/cpuinfo with which VGG16 training steps were faster in bfloat16 than in float32.
+BFLOAT16_CPU_FLAGS = ("amx_bf16", "avx512_bf16")
+BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
+
+
+def choose_precision(precision: str = "auto") -> str:
+    """Returns the Keras dtype policy to train with: the one asked for, or for "auto" the fastest that is sound here.
+
+    auto: mixed_bfloat16 on GPUs of compute capability 8 and up and on CPUs with bfloat16 instructions, mixed_float16
+    on older GPUs, else float32.
+
+    Raises:
+      ValueError: another word.
+    """
+    if precision in PRECISIONS:
+        return precision
+    if precision != "auto":
+        raise ValueError(f"precision={precision!r}; allowed: auto, {', '.join(PRECISIONS)}")
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        capabilities = [tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus]
+        return precision_of_gpus(capabilities)
+    cpuinfo = Path("/proc/cpuinfo")
+    return precision_of_cpu(cpuinfo.read_text() if cpuinfo.is_file() else "")
+
+
+def precision_of_gpus(capabilities: list[tuple[int, int] | None]) -> str:
+    """Returns the policy for GPUs of these compute capabilities; None is an unknown one (no NVIDIA)."""
+    known = [capability for capability in capabilities if capability is not None]
+    if len(known) < len(capabilities):
+        return "float32"
+    return "mixed_bfloat16" if min(known) >= BFLOAT16_COMPUTE_CAPABILITY else "mixed_float16"
+
+
+def precision_of_cpu(cpuinfo: str) -> str:
+    """Returns the policy for a CPU, given the text of /proc/cpuinfo."""
+    flags = {word for line in cpuinfo.splitlines() if line.startswith("flags") for word in line.split()}
+    return "mixed_bfloat16" if flags.intersection(BFLOAT16_CPU_FLAGS) else "float32"
+
+
+def choose_strategy(strategy: str = "auto") -> tf.distribute.Strategy:
+    """Returns how to spread a batch over devices: TensorFlow's default (one device), or MirroredStrategy.
+
+    Args:
+      strategy: "none", "mirrored" (all GPUs, without any all logical CPUs), or "auto": mirrored if there are several
+        GPUs.
+
+    Raises:
+      ValueError: another word.
+    """
+    if strategy not in ("auto", *STRATEGIES):
+        raise ValueError(f"strategy={strategy!r}; allowed: auto, {', '.join(STRATEGIES)}")
+    gpus = tf.config.list_logical_devices("GPU")
+    if strategy == "none" or (strategy == "auto" and len(gpus) < 2):
+        return tf.distribute.get_strategy()
+    return tf.distribute.MirroredStrategy([device.name for device in gpus or tf.config.list_logical_devices("CPU")])
+
+
+def place_batches(batches: tf.data.Dataset, strategy: tf.distribute.Strategy) -> tf.data.Dataset:
+    """Returns the batches with the next ones on their way to the device: split over replicas, or copied to the GPU."""
+    if strategy.num_replicas_in_sync > 1:
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        return strategy.experimental_distribute_dataset(batches.with_options(options))
+    gpus = tf.config.list_logical_devices("GPU")
+    return batches.apply(tf.data.experimental.prefetch_to_device(gpus[0].name)) if gpus else batches

@@ -1,0 +1,93 @@
+"""The steps of one epoch, from wherever it stands: timed, watched for NaN, saved now and then."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import keras
+import tensorflow as tf
+from tqdm import tqdm
+
+from voc_tfdata.run_state import RunState
+
+TrainStep = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+_SYNC_STEPS = 20  # so often the loss is looked at; a device that runs ahead of Python is not held up at every step
+_PROFILED = (3, 13)  # steps, counted from the first of this process: after tracing and warm-up
+
+
+def run_steps(
+    state: RunState,
+    train_step: TrainStep,
+    optimizer: keras.Optimizer,
+    batches: Iterator,
+    *,
+    learning_rate: Callable[[int], float],
+    save: Callable[[], None],
+    start: int,
+    until: int,
+    title: str,
+    checkpoint_minutes: float,
+    profile_dir: str = "",
+) -> dict[str, float]:
+    """Trains from state.step to the step `until`, counting in state.step and state.sums.
+
+    Args:
+      state: of the run, changed in place.
+      train_step: of make_train_step.
+      optimizer: of the same; gets its learning rate here.
+      batches: gives the batch of state.step next.
+      learning_rate: of a step.
+      save: saves the state as it is.
+      start: step at which the epoch began, for the progress bar.
+      until: step to stop before.
+      title: of the progress bar, which is shown on a terminal.
+      checkpoint_minutes: between two saves.
+      profile_dir: where to write a TensorBoard profile of a few steps; "" is none.
+
+    Returns:
+      images_per_second, and input_wait, the share of the time that passed in waiting for the next batch, 0..1. Both
+      leave out the first step, which traces and compiles.
+
+    Raises:
+      FloatingPointError: the loss is NaN or infinite.
+    """
+    sums = tf.constant(state.sums, tf.float64)  # of the epoch so far: a sum in float32 would stop growing
+    saved_at = started_at = time.monotonic()
+    waited, pictures, first = 0.0, sums[3], state.step
+    bar = tqdm(
+        total=until - start,
+        initial=state.step - start,
+        desc=title,
+        unit="step",
+        leave=False,
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        while state.step < until:
+            asked_at = time.monotonic()
+            images, labels = next(batches)
+            waited += time.monotonic() - asked_at
+            if profile_dir and state.step - first == _PROFILED[0]:
+                tf.profiler.experimental.start(profile_dir)
+            optimizer.learning_rate = learning_rate(state.step)
+            sums += tf.cast(train_step(images, labels), tf.float64)
+            state.step += 1
+            bar.update()
+            if profile_dir and state.step - first == min(_PROFILED[1], until - first) > _PROFILED[0]:
+                tf.profiler.experimental.stop()
+            due = time.monotonic() - saved_at >= 60 * checkpoint_minutes
+            if due or state.step % _SYNC_STEPS == 0 or state.step == until or state.step == first + 1:
+                state.sums = sums.numpy().tolist()
+                if not math.isfinite(state.sums[0]):
+                    raise FloatingPointError(f"the loss is {state.sums[0]}")
+            if due and state.step < until:
+                save()
+                saved_at = time.monotonic()
+            if state.step == first + 1 < until:
+                started_at, waited, pictures = time.monotonic(), 0.0, sums[3]
+    seconds = time.monotonic() - started_at
+    return {"images_per_second": float(sums[3] - pictures) / seconds, "input_wait": waited / seconds}

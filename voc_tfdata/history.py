@@ -1,0 +1,58 @@
+"""What each epoch came to, as CSV and for TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+
+def write_history(path: str | Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Writes a CSV with one line an epoch under a temporary name and renames it; nothing without rows.
+
+    Args:
+      path: of the file.
+      rows: one an epoch, all with the same names.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    if not rows:
+        return
+    temporary = Path(f"{path}.tmp")
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    with open(temporary, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(temporary, path)
+
+
+def read_history(path: str | Path) -> dict[str, list[float]]:
+    """Returns {name: one value an epoch} of a file of write_history; empty if there is none."""
+    if not Path(path).is_file():
+        return {}
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
+
+
+def write_scalars(writer: tf.summary.SummaryWriter, row: Mapping[str, float]) -> None:
+    """Writes the numbers of one epoch as TensorBoard scalars, over the step at its end.
+
+    Args:
+      writer: of tf.summary.create_file_writer.
+      row: of the history; "step" and "epoch" are no curves.
+    """
+    # As tf.summary.scalar, which newer TensorFlow refuses without the tensorboard package; only its viewer is needed.
+    metadata = tf.compat.v1.SummaryMetadata(
+        plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"), data_class=1
+    )
+    with writer.as_default(step=int(row["step"])):
+        for name, value in row.items():
+            if name not in ("step", "epoch"):
+                tf.summary.write(name, tf.constant(value, tf.float32), metadata=metadata)
+    writer.flush()

@@ -1,0 +1,111 @@
+"""Where a training run is, in one file: written whole or not at all, and refused to a run that is another one.
+
+save_state("runs/a/state.npz", state, variables, identity)
+state = load_state("runs/a/state.npz", variables, identity)     # sets the variables too
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+
+
+@dataclass
+class RunState:
+    """All that a run needs to go on, besides weights and slots: everything else follows from the flags."""
+
+    step: int = 0  # optimizer steps done, over all epochs: with the seed, the position in the data
+    sums: list[float] = field(default_factory=lambda: [0.0] * 4)  # of the epoch: loss, cells right, cells, pictures
+    best: float | None = None  # of the monitor
+    best_epoch: int = 0
+    epochs_without_better: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)  # a row a finished epoch
+
+
+def save_state(
+    path: str | Path, state: RunState, variables: Sequence[keras.Variable], identity: Mapping[str, object]
+) -> None:
+    """Writes the state of a run under a temporary name and renames it: a kill leaves the one before.
+
+    Args:
+      path: of the file.
+      state: of the run.
+      variables: model's and optimizer's, the seeds of dropout included, always in the same order.
+      identity: what makes it this run and no other, by the name of its flag; JSON values.
+
+    Raises:
+      FloatingPointError: a variable holds NaN or infinity; the file before is left as it is.
+      OSError: the file cannot be written.
+    """
+    values = [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in variables]
+    for variable, value in zip(variables, values, strict=True):
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise FloatingPointError(f"{variable.path} holds NaN or infinity")
+    arrays = {_key(i): value for i, value in enumerate(values)}
+    arrays |= {"state": np.array(json.dumps(asdict(state))), "identity": np.array(json.dumps(dict(identity)))}
+    temporary = Path(f"{path}.tmp")
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    with open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load_state(path: str | Path, variables: Sequence[keras.Variable], identity: Mapping[str, object]) -> RunState:
+    """Sets the variables to those of a saved run and returns its state.
+
+    Args:
+      path: of the file.
+      variables: as save_state got them.
+      identity: as save_state got it.
+
+    Raises:
+      ValueError: see check_resumable.
+    """
+    check_resumable(path, identity)
+    with _open_state(path) as file:
+        for i, variable in enumerate(variables):
+            variable.assign(file[_key(i)])
+        return RunState(**json.loads(str(file["state"])))
+
+
+def check_resumable(path: str | Path, identity: Mapping[str, object]) -> None:
+    """Raises ValueError if a saved state is damaged, or of another run; the message names every difference."""
+    with _open_state(path) as file:
+        saved = json.loads(str(file["identity"]))
+    names = dict.fromkeys([*saved, *identity])  # in this order
+    differences = [
+        f"{name} was {saved.get(name)}, now {identity.get(name)}"
+        for name in names
+        if saved.get(name) != identity.get(name)
+    ]
+    if differences:
+        raise ValueError(
+            f"{path} is of another run: {'; '.join(differences)}. Set them back to go on, take another --out_dir, or "
+            "start anew with --resume=false (it deletes the run that is there)"
+        )
+
+
+@contextmanager
+def _open_state(path: str | Path) -> Iterator[np.lib.npyio.NpzFile]:
+    try:
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile("cut off, or another file")
+        with np.load(path, allow_pickle=False) as file:
+            yield file
+    except (zipfile.BadZipFile, KeyError, TypeError, EOFError, zlib.error) as err:
+        raise ValueError(f"{path} is damaged ({err}); start anew with --resume=false") from err
+
+
+def _key(number: int) -> str:
+    return f"variable_{number:04d}"

@@ -1,0 +1,224 @@
+"""Times the stages and modes of the pipeline, and a training step.
+
+    row = measure_dataset("original", Settings(records="records/voc2012"))
+    row.median, row.first_s, row.heap_mb
+
+The modes are explained in voc_tfdata.benchmark, the program.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from voc_tfdata import fetch, order, records
+from voc_tfdata.dataset import train_dataset
+from voc_tfdata.machine import call_in_new_process, count_cores, read_heap_mb, read_peak_mb, watch
+
+AUGMENTS = ("none", "flip", "crop")
+STORES = ("original", "resized", "decoded")
+DATASET_MODES = ("empty", "read", *(s if a == "none" else f"{s}+{a}" for s in STORES for a in AUGMENTS), "naive")
+TRAIN_MODES = ("train_float32", "train_bfloat16")
+MODES = (*DATASET_MODES, *TRAIN_MODES)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured, and how long."""
+
+    records: str
+    split: str = "train"
+    resized_records: str = ""  # a folder built with --store=resized; "" leaves those modes out
+    cache_dir: str = ""  # of the decoded store
+    batch_size: int = 32
+    image_size: int = 224  # pixels
+    num_threads: int = 0  # 0: one a core
+    epochs: int = 5
+    seconds: float = 2.0
+    check: str = "checksums"  # on opening; see records.open_split
+    train_image_size: int = 128  # pixels
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured mode."""
+
+    mode: str
+    images_per_s: tuple[float, ...]  # of each measurement
+    median: float
+    cpu_ms: float  # processor time an image, all threads together
+    open_s: float
+    first_s: float
+    heap_mb: float
+    peak_mb: float
+
+
+def choose_modes(settings: Settings, names: Sequence[str]) -> list[str]:
+    """Returns the modes to measure, in the table's order: those named, or all that the settings allow.
+
+    Raises:
+      ValueError: an unknown mode, or one of resized records without any.
+    """
+    for name in names:
+        if name not in MODES:
+            raise ValueError(f"no mode {name!r}; modes: {', '.join(MODES)}")
+        if name.startswith("resized") and not settings.resized_records:
+            raise ValueError(f"mode {name!r} needs --resized_records: a folder built with --store=resized")
+    possible = [mode for mode in MODES if settings.resized_records or not mode.startswith("resized")]
+    return [mode for mode in possible if mode in names or not names]
+
+
+def measure_modes(settings: Settings, modes: Sequence[str]) -> Iterator[Row]:
+    """Yields one row a mode, each measured in a fresh process.
+
+        Call it under `def _import_quietly() -> None:
+        with quiet_start():
+            import voc_tfdata.speed  # noqa: F401  what a new process is about to call
+
+
+    if __name__ == "__main__"`: the processes are spawned.
+    """
+    for mode in modes:
+        if mode.startswith("decoded"):
+            call_in_new_process(build_store, mode, settings)
+        yield call_in_new_process(measure_training if mode in TRAIN_MODES else measure_dataset, mode, settings)
+
+
+def build_store(mode: str, settings: Settings) -> None:
+    """Delivers one batch of a decoded mode, so that its store is there and the measured process only opens it."""
+    next(iter(make_dataset(mode, settings)))
+
+
+def measure_dataset(mode: str, settings: Settings) -> Row:
+    """Returns images/s, opening times and memory of one of DATASET_MODES, in this process."""
+    next(iter(tf.data.Dataset.range(1)))  # an idle TensorFlow: its runtime and thread pools are there
+    idle_mb, stop = read_heap_mb(), watch(read_heap_mb)
+    start = time.perf_counter()
+    ds = make_dataset(mode, settings)
+    open_s = time.perf_counter() - start
+    batches = iter(ds)
+    next(batches)
+    first_s = time.perf_counter() - start
+    rates, cpu_ms = time_batches(lambda: next(batches), settings)
+    heap_mb = max(stop()) - idle_mb
+    return _row(mode, rates, cpu_ms, open_s=open_s, first_s=first_s, heap_mb=heap_mb)
+
+
+def measure_training(mode: str, settings: Settings) -> Row:
+    """Returns images/s of the training step of train.py with RMSprop, on one batch of noise, in this process.
+
+    open_s is the time to build the model, first_s includes the first step, in which the graph is traced.
+    """
+    from voc_tfdata.model import build_vgg16
+    from voc_tfdata.optimizers import build_optimizer
+    from voc_tfdata.train_step import make_train_step
+
+    next(iter(tf.data.Dataset.range(1)))
+    idle_mb, stop = read_heap_mb(), watch(read_heap_mb)
+    start = time.perf_counter()
+    precision = {"train_float32": "float32", "train_bfloat16": "mixed_bfloat16"}[mode]
+    model = build_vgg16(image_size=settings.train_image_size, precision=precision)
+    optimizer = build_optimizer("rmsprop", learning_rate=1e-3)
+    optimizer.build(model.trainable_variables)
+    train_step = make_train_step(model, optimizer, tf.distribute.get_strategy())
+    open_s = time.perf_counter() - start
+    shape = (settings.batch_size, settings.train_image_size, settings.train_image_size, 3)
+    images = tf.cast(tf.random.stateless_uniform(shape, (0, 0), maxval=256, dtype=tf.int32), tf.uint8)
+    labels = tf.zeros([settings.batch_size, 20])
+
+    def step() -> tuple[tf.Tensor, tf.Tensor]:
+        train_step(images, labels).numpy()  # waits for the step to end
+        return images, labels
+
+    step()
+    first_s = time.perf_counter() - start
+    rates, cpu_ms = time_batches(step, settings)
+    heap_mb = max(stop()) - idle_mb
+    return _row(mode, rates, cpu_ms, open_s=open_s, first_s=first_s, heap_mb=heap_mb)
+
+
+def make_dataset(mode: str, settings: Settings) -> tf.data.Dataset:
+    """Returns the Dataset of one of DATASET_MODES, repeating for ever."""
+    if mode == "empty":
+        side = settings.image_size
+        batch = (tf.zeros([settings.batch_size, side, side, 3], tf.uint8), tf.zeros([settings.batch_size, 20]))
+        return tf.data.Dataset.from_tensors(batch).repeat()
+    if mode == "read":
+        return read_dataset(settings)
+    if mode == "naive":
+        return naive_dataset(settings)
+    store, _, augment = mode.partition("+")
+    return train_dataset(
+        settings.resized_records if store == "resized" else settings.records,
+        settings.split,
+        batch_size=settings.batch_size,
+        image_size=settings.image_size,
+        augment=augment or "none",
+        cache="decoded" if store == "decoded" else "none",
+        cache_dir=settings.cache_dir if store == "decoded" else None,
+        num_threads=settings.num_threads or None,
+        check=settings.check,
+    )
+
+
+def read_dataset(settings: Settings) -> tf.data.Dataset:
+    """Returns batches of serialised records, string [B], shuffled, repeating for ever."""
+    index = records.open_split(settings.records, settings.split, check=settings.check)
+    table = fetch.record_table(index)
+    num_examples, threads = len(index.ids), settings.num_threads or count_cores()
+
+    def indices_of(step: tf.Tensor) -> tf.Tensor:
+        batch = order.batch_of_step(step, num_examples=num_examples, batch_size=settings.batch_size, seed=0)
+        return batch.indices
+
+    ds = tf.data.Dataset.counter().map(indices_of).unbatch()
+    ds = ds.map(lambda i: fetch.fetch_record(table, i), num_parallel_calls=threads, deterministic=True)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.threading.private_threadpool_size = threads
+    return ds.batch(settings.batch_size).prefetch(2).with_options(options)
+
+
+def naive_dataset(settings: Settings) -> tf.data.Dataset:
+    """Returns what a tutorial would write: in record order, decoded by a parallel map, AUTOTUNE everywhere."""
+    side = settings.image_size
+
+    def decode(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        features = {
+            "image/encoded": tf.io.FixedLenFeature([], tf.string),
+            "image/class/multi_hot": tf.io.RaggedFeature(tf.int64),
+        }
+        fields = tf.io.parse_single_example(record, features)
+        image = tf.image.resize(tf.io.decode_jpeg(fields["image/encoded"], channels=3), [side, side])
+        return tf.cast(tf.round(image), tf.uint8), tf.cast(fields["image/class/multi_hot"], tf.float32)
+
+    paths = records.open_split(settings.records, settings.split, check="sizes").paths
+    ds = tf.data.TFRecordDataset(list(paths)).repeat()
+    return ds.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(settings.batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def time_batches(next_batch: Callable[[], Any], settings: Settings) -> tuple[list[float], float]:
+    """Returns images/s of each measurement and the median processor time an image in ms, after a warm-up.
+
+    Args:
+      next_batch: returns a batch: a tensor, or a tuple of tensors, whose first has the images in its first axis.
+      settings: epochs and seconds count here.
+    """
+    rates, cpu_ms = [], []
+    for _ in range(settings.epochs + 1):  # the first is the warm-up
+        images, start, cpu_start = 0, time.perf_counter(), time.process_time()
+        while (elapsed_s := time.perf_counter() - start) < settings.seconds or not images:
+            batch = next_batch()
+            images += int((batch[0] if isinstance(batch, tuple) else batch).shape[0])
+        rates.append(images / elapsed_s)
+        cpu_ms.append(1000 * (time.process_time() - cpu_start) / images)
+    return rates[1:], statistics.median(cpu_ms[1:])
+
+
+def _row(mode: str, rates: list[float], cpu_ms: float, *, open_s: float, first_s: float, heap_mb: float) -> Row:
+    return Row(mode, tuple(rates), statistics.median(rates), cpu_ms, open_s, first_s, heap_mb, read_peak_mb())

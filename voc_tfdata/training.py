@@ -1,0 +1,175 @@
+"""The training loop: epochs, validation, the best model, and a state from which it goes on to the bit.
+
+    state = train(model, optimizer, ..., make_batches=lambda step: train_dataset(..., start_step=step), ...)
+
+A plain loop instead of Model.fit: where it stands is three numbers and the variables, so a run that was killed in the
+middle of an epoch ends with the weights of one that was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from voc_tfdata.epoch import TrainStep, run_steps
+from voc_tfdata.evaluation import Predictions
+from voc_tfdata.history import write_history, write_scalars
+from voc_tfdata.metrics import COLLAPSE_ADVICE, is_collapsed, prediction_spread
+from voc_tfdata.model_file import save_model
+from voc_tfdata.monitors import is_better, judge, why_finished
+from voc_tfdata.run_state import RunState, load_state, save_state
+
+STATE_NAME = "state.npz"
+BEST_NAME = "best.keras"
+HISTORY_NAME = "history.csv"
+TENSORBOARD_NAME = "tensorboard"
+_DIVERGED = (
+    "lower --learning_rate, or set --clip_norm=1 or --warmup_steps=500; run again, it goes on from the last save"
+)
+
+
+def train(
+    model: keras.Model,
+    optimizer: keras.Optimizer,
+    train_step: TrainStep,
+    *,
+    make_batches: Callable[[int], tf.data.Dataset],
+    validate: Callable[[], Predictions],
+    learning_rate: Callable[[int], float],
+    out_dir: str | Path,
+    class_names: Sequence[str],
+    identity: Mapping[str, object],
+    steps_per_epoch: int,
+    epochs: int,
+    max_steps: int = 0,
+    monitor: str = "val_loss",
+    patience: int = 4,
+    definition: str = "voc2010",
+    resize: str = "bilinear",
+    checkpoint_minutes: float = 10.0,
+    tensorboard: bool = True,
+    profile: bool = False,
+) -> RunState:
+    """Trains to the end, from where an earlier run in out_dir stopped, and returns the state at the end.
+
+    Leaves in out_dir: best.keras (the model of the best epoch), state.npz, history.csv, tensorboard/.
+
+    Args:
+      model: of build_vgg16.
+      optimizer: built on the model's trainable variables.
+      train_step: of make_train_step, for this model and optimizer.
+      make_batches: gives the batches from a step on, for ever: (images, labels).
+      validate: gives the predictions of the model as it is for the validation split.
+      learning_rate: of a step.
+      out_dir: local folder.
+      class_names: in the order of the model's outputs.
+      identity: what makes this run another one than the one in out_dir, see save_state.
+      steps_per_epoch: batches an epoch.
+      epochs: at most.
+      max_steps: at most, over all epochs; 0 is no limit.
+      monitor: one of MONITORS; best.keras and patience go by it.
+      patience: epochs without a better monitor that end the training; 0 is never.
+      definition: of average precision.
+      resize: of the pictures, kept in best.keras.
+      checkpoint_minutes: a state is saved this long after the last one, and at the end of each epoch.
+      tensorboard: whether to write scalars.
+      profile: whether to write a TensorBoard profile of a few steps.
+
+    Raises:
+      ValueError: out_dir holds the state of another run.
+      RuntimeError: loss, weights or predictions became NaN or infinite; the last sound state is kept.
+    """
+    out_dir = Path(out_dir)
+    state, variables = RunState(), [*model.variables, *optimizer.variables]
+    if (out_dir / STATE_NAME).exists():
+        state = load_state(out_dir / STATE_NAME, variables, identity)
+        logging.info("goes on after step %d, in epoch %d", state.step, state.step // steps_per_epoch + 1)
+
+    logs = str(out_dir / TENSORBOARD_NAME)
+    writer = tf.summary.create_file_writer(logs) if tensorboard else tf.summary.create_noop_writer()
+
+    def save() -> None:
+        save_state(out_dir / STATE_NAME, state, variables, identity)
+
+    def why_stop() -> str:
+        return why_finished(
+            step=state.step,
+            total_steps=epochs * steps_per_epoch,
+            max_steps=max_steps,
+            epochs_without_better=state.epochs_without_better,
+            patience=patience,
+            monitor=monitor,
+        )
+
+    batches: Iterator | None = None
+    try:
+        while not (reason := why_stop()):
+            batches = batches or iter(make_batches(state.step))  # one for all epochs: they follow one another in it
+            epoch = state.step // steps_per_epoch + 1
+            end = epoch * steps_per_epoch
+            until = min(end, max_steps) if max_steps else end
+            speed = run_steps(
+                state,
+                train_step,
+                optimizer,
+                batches,
+                learning_rate=learning_rate,
+                save=save,
+                start=end - steps_per_epoch,
+                until=until,
+                title=f"epoch {epoch}/{epochs}",
+                checkpoint_minutes=checkpoint_minutes,
+                profile_dir=logs if profile and not state.history else "",
+            )
+            if until < end:
+                save()  # what follows is not part of it: with a higher --max_steps the epoch goes on from here
+            predictions = validate()
+            loss, right, counted, _ = state.sums
+            row = {"epoch": epoch, "step": state.step, "loss": loss / counted, "binary_accuracy": right / counted}
+            row |= judge(predictions, definition=definition) | {"learning_rate": learning_rate(state.step - 1)} | speed
+            better = is_better(row[monitor], state.best, monitor)
+            _log_epoch(row, epochs, definition=definition, better=better)
+            if is_collapsed(predictions.y_score):
+                logging.warning(
+                    "collapsed: every picture of the validation split gets the same prediction (standard deviation "
+                    "%.2g): the network has learnt how frequent the classes are, no more. %s",
+                    prediction_spread(predictions.y_score),
+                    COLLAPSE_ADVICE,
+                )
+            if better:
+                save_model(out_dir / BEST_NAME, model, class_names, resize=resize)
+                state.best, state.best_epoch, state.epochs_without_better = row[monitor], epoch, 0
+            else:
+                state.epochs_without_better += 1
+            state.history.append(row)
+            state.sums = [0.0] * len(state.sums)
+            write_history(out_dir / HISTORY_NAME, state.history)
+            write_scalars(writer, row)
+            if until == end:
+                save()
+    except FloatingPointError as err:
+        raise RuntimeError(f"training diverged by step {state.step}: {err}; {_DIVERGED}") from err
+    logging.info("training ends: %s; best %s in epoch %d", reason, monitor, state.best_epoch)
+    return state
+
+
+def _log_epoch(row: Mapping[str, float], epochs: int, *, definition: str, better: bool) -> None:
+    logging.info(
+        "epoch %d/%d: loss %.4f, val_loss %.4f, binary accuracy %.4f (val %.4f), val_mAP %.4f (%s), %.1f images/s, "
+        "%.1f %% of the time waiting for input%s",
+        row["epoch"],
+        epochs,
+        row["loss"],
+        row["val_loss"],
+        row["binary_accuracy"],
+        row["val_binary_accuracy"],
+        row["val_mAP"],
+        definition,
+        row["images_per_second"],
+        100 * row["input_wait"],
+        "; the best so far" if better else "",
+    )
