@@ -33,9 +33,8 @@ _OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder for everything this run 
 _TRAIN_SPLIT = flags.DEFINE_string("train_split", "train", "Split to train on; a union: train+val.")
 _VAL_SPLIT = flags.DEFINE_string("val_split", "val", "Split that chooses the best epoch.")
 _TEST_SPLIT = flags.DEFINE_string("test_split", "test", "Split of the final evaluation.")
-_DIFFICULT = flags.DEFINE_enum(
-    "difficult", "ignore", ["positive", "ignore", "negative"], "What a class is that has difficult objects only."
-)
+_DIFFICULTS = ["positive", "ignore", "negative"]
+_DIFFICULT = flags.DEFINE_enum("difficult", "ignore", _DIFFICULTS, "What a class with difficult objects only is.")
 _DEFINITION = flags.DEFINE_enum("definition", "voc2010", list(DEFINITIONS), "Definition of average precision.")
 
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of the pictures in pixels.", lower_bound=32)
@@ -64,26 +63,21 @@ _MONITOR = flags.DEFINE_enum("monitor", "val_loss", list(MONITORS), "What the be
 _PATIENCE = flags.DEFINE_integer("patience", 4, "Epochs without a better one that end it; 0: never.", lower_bound=0)
 _SEED = flags.DEFINE_integer("seed", 0, "Fixes weights, order, augmentation, dropout.", lower_bound=0)
 
-_PRECISION = flags.DEFINE_enum(
-    "precision", "auto", ["auto", "float32", "mixed_bfloat16", "mixed_float16"], "auto: the fastest sound one here."
-)
+_PRECISIONS = ["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+_PRECISION = flags.DEFINE_enum("precision", "auto", _PRECISIONS, "auto: the fastest sound one of this machine.")
 _STRATEGY = flags.DEFINE_enum("strategy", "auto", ["auto", "none", "mirrored"], "auto: all GPUs if several.")
 _JIT_COMPILE = flags.DEFINE_bool("jit_compile", False, "Compile the training step by XLA.")
 _DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "Deterministic ops: equal runs are equal to the bit.")
 _RESUME = flags.DEFINE_bool("resume", True, "Go on with the run in out_dir; false deletes it and starts anew.")
-_CHECKPOINT_MINUTES = flags.DEFINE_float(
-    "checkpoint_minutes", 10.0, "Save the state so often within an epoch, and at its end.", lower_bound=0.0
-)
+_CHECKPOINT_MINUTES = flags.DEFINE_float("checkpoint_minutes", 10.0, "Save the state so often within an epoch.", 0.0)
 _EVAL_ONLY = flags.DEFINE_bool("eval_only", False, "Evaluate a checkpoint, train nothing.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "", "Model of --eval_only; default: out_dir/best.keras.")
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", True, "Write TensorBoard scalars.")
 _PROFILE = flags.DEFINE_bool("profile", False, "Write a TensorBoard profile of ten steps.")
 
 # A run with another value here is another run: it does not go on from the state of this one.
-_IDENTITY_FLAGS = (
-    "train_split val_split difficult definition image_size resize augment weights batch_norm dropout batch_size "
-    "optimizer monitor seed precision"
-).split()
+_IDENTITY_FLAGS = "train_split val_split difficult definition image_size resize augment weights batch_norm prior_bias \
+    dropout batch_size optimizer monitor seed precision".split()
 _OUTPUTS = {
     "report.html": "all of it on one page",
     "metrics.json": "mAP, AP of each class, loss, accuracy, baselines",
@@ -106,7 +100,8 @@ def main(argv: list[str]) -> int:
     manifest = read_manifest(_RECORDS.value)
     _check_splits(manifest)
     with quiet_start():  # TensorFlow takes seconds to load: only now, when the flags are known to be right
-        import tensorflow  # noqa: F401
+        import tensorflow as tf
+    tf.get_logger().setLevel("WARNING")  # with several devices it tells of every reduction
     best = str(Path(_OUT_DIR.value) / "best.keras")
     if _EVAL_ONLY.value:
         _evaluate(_CHECKPOINT.value or best)
@@ -131,6 +126,8 @@ def _train(manifest: Manifest) -> None:
         tf.config.experimental.enable_op_determinism()
     strategy = devices.choose_strategy(_STRATEGY.value)
     replicas = strategy.num_replicas_in_sync
+    if _BATCH_SIZE.value < replicas:
+        raise ValueError(f"--batch_size={_BATCH_SIZE.value} for {replicas} devices; each needs a picture at least")
     flags.FLAGS["strategy"].value = "mirrored" if replicas > 1 else "none"
     flags.FLAGS["precision"].value = devices.choose_precision(_PRECISION.value)
     identity = {name: flags.FLAGS[name].value for name in _IDENTITY_FLAGS}

@@ -104,8 +104,10 @@ def ratio_of(rounds: Rounds, mine: tuple[str, str], other: tuple[str, str]) -> f
 
 
 def draw_chart(rounds: Rounds, path: Path) -> None:
-    """Draws images/s as bars, one panel a task."""
+    """Draws images/s as bars, one panel a task; nothing if there is nothing to draw."""
     tasks = [task for task in TITLES if task != "read" and any(rates_of(rounds, m, t) for m, t in rounds if t == task)]
+    if not tasks:
+        return
     figure, panels = plt.subplots(
         len(tasks),
         1,

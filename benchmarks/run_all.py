@@ -33,7 +33,9 @@ _MIN_SECONDS = flags.DEFINE_float("min_seconds", 2.0, "A measurement runs whole 
 _THREADS = flags.DEFINE_integer("threads", 2, "Threads or workers, and cores, of each.", lower_bound=1)
 _REPEAT = flags.DEFINE_integer("repeat", 4, "An epoch goes so often over the pictures.", lower_bound=1)
 _STORE_REPEAT = flags.DEFINE_integer("store_repeat", 10, "The same for stores of pixels.", lower_bound=1)
-_ONLY = flags.DEFINE_list("only", [], "Modules or tasks to run (default: all), e.g. ours,torch_cv2 or store.")
+_ONLY = flags.DEFINE_list(
+    "only", [], "Modules or tasks to run (default: all), e.g. ours,torch_cv2 or store; their report goes to --work_dir."
+)
 
 OURS = "ours"
 # module, environment, tasks
@@ -81,7 +83,9 @@ def main(argv: list[str]) -> None:
         "lines": lines,
     }
     (work_dir / "results.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    write_results(report, Path(_OUT_DIR.value))
+    out_dir = work_dir if _ONLY.value else Path(_OUT_DIR.value)  # a part must not replace the whole
+    write_results(report, out_dir)
+    print(f"wrote {out_dir / 'RESULTS.md'}")
 
 
 def choose_runs(only: Sequence[str]) -> list[tuple[str, str]]:
@@ -173,11 +177,11 @@ def _json_lines(text: str) -> Iterator[dict]:
 
 
 def _shown(arguments: Sequence[str]) -> list[str]:
-    """Returns the flags with folders of this machine cut to their last two parts."""
+    """Returns the flags with folders of this machine cut to their last four parts."""
     shown = []
     for argument in arguments:
         name, equals, value = argument.partition("=")
-        shown.append(f"{name}={'/'.join(Path(value).parts[-4:])}" if equals and "/" in value else argument)
+        shown.append(f"{name}={Path(*Path(value).parts[-4:])}" if equals and "/" in value else argument)
     return shown
 
 

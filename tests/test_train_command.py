@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -60,6 +61,10 @@ def finished(records: Path) -> Path:
         "--cosine_decay",
         "--dropout=0.5",
         "--augment=flip",
+        "--prior_bias",
+        "--positive_weight",
+        "--label_smoothing=0.1",
+        "--clip_norm=1",
         "--deterministic",
     )
     assert done.returncode == 0, done.stderr
@@ -74,11 +79,13 @@ def rows_of(out_dir: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k not in timing} for row in csv.DictReader(file)]
 
 
-def step_of(state_path: Path) -> int:
-    if not state_path.exists():
+def step_of(out_dir: Path) -> int:
+    """Returns how many steps the saved state has behind it, 0 if there is none."""
+    try:
+        with np.load(out_dir / "state.npz") as file:
+            return json.loads(str(file["state"]))["step"]
+    except FileNotFoundError:
         return 0
-    with np.load(state_path) as file:
-        return json.loads(str(file["state"]))["step"]
 
 
 def test_a_run_leaves_everything_and_says_where(finished: Path) -> None:
@@ -120,14 +127,17 @@ def test_each_epoch_is_a_line_of_the_log_and_of_the_history(finished: Path) -> N
 @pytest.mark.slow
 def test_killed_within_an_epoch_it_ends_with_the_same_weights(finished: Path) -> None:
     out_dir = finished.with_name("killed")
+    shutil.copytree(finished, out_dir)  # a run is there already: --resume=false starts anew all the same
     flags = f"--flagfile={finished / 'flags.txt'}", f"--out_dir={out_dir}"
-    victim = subprocess.Popen(command(*flags, "--checkpoint_minutes=0"), cwd=ROOT, stderr=subprocess.DEVNULL)
+    victim = subprocess.Popen(
+        command(*flags, "--resume=false", "--checkpoint_minutes=0"), cwd=ROOT, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 240
-    while step_of(out_dir / "state.npz") < 2 and victim.poll() is None and time.monotonic() < deadline:
+    while not 2 <= step_of(out_dir) < STEPS and victim.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     victim.kill()
     assert victim.wait() == -9
-    stopped_at = step_of(out_dir / "state.npz")
+    stopped_at = step_of(out_dir)
     assert 0 < stopped_at < STEPS, stopped_at
 
     again = run(*flags)

@@ -128,18 +128,10 @@ def train(
             if until < end:
                 save()  # what follows is not part of it: with a higher --max_steps the epoch goes on from here
             predictions = validate()
-            loss, right, counted, _ = state.sums
-            row = {"epoch": epoch, "step": state.step, "loss": loss / counted, "binary_accuracy": right / counted}
-            row |= judge(predictions, definition=definition) | {"learning_rate": learning_rate(state.step - 1)} | speed
+            row = _describe_epoch(epoch, state, predictions, definition) | speed
+            row["learning_rate"] = learning_rate(state.step - 1)
             better = is_better(row[monitor], state.best, monitor)
-            _log_epoch(row, epochs, definition=definition, better=better)
-            if is_collapsed(predictions.y_score):
-                logging.warning(
-                    "collapsed: every picture of the validation split gets the same prediction (standard deviation "
-                    "%.2g): the network has learnt how frequent the classes are, no more. %s",
-                    prediction_spread(predictions.y_score),
-                    COLLAPSE_ADVICE,
-                )
+            _log_epoch(row, predictions, epochs, definition=definition, better=better)
             if better:
                 save_model(out_dir / BEST_NAME, model, class_names, resize=resize)
                 state.best, state.best_epoch, state.epochs_without_better = row[monitor], epoch, 0
@@ -157,7 +149,17 @@ def train(
     return state
 
 
-def _log_epoch(row: Mapping[str, float], epochs: int, *, definition: str, better: bool) -> None:
+def _describe_epoch(epoch: int, state: RunState, predictions: Predictions, definition: str) -> dict[str, float]:
+    """Returns the numbers of an epoch: loss and binary_accuracy over its steps, the others of the model at its end."""
+    loss, right, counted, _ = state.sums
+    cells = max(counted, 1.0)
+    row: dict[str, float] = {"epoch": epoch, "step": state.step, "loss": loss / cells, "binary_accuracy": right / cells}
+    return row | judge(predictions, definition=definition)
+
+
+def _log_epoch(
+    row: Mapping[str, float], predictions: Predictions, epochs: int, *, definition: str, better: bool
+) -> None:
     logging.info(
         "epoch %d/%d: loss %.4f, val_loss %.4f, binary accuracy %.4f (val %.4f), val_mAP %.4f (%s), %.1f images/s, "
         "%.1f %% of the time waiting for input%s",
@@ -173,3 +175,10 @@ def _log_epoch(row: Mapping[str, float], epochs: int, *, definition: str, better
         100 * row["input_wait"],
         "; the best so far" if better else "",
     )
+    if is_collapsed(predictions.y_score):
+        logging.warning(
+            "collapsed: every picture of the validation split gets the same prediction (standard deviation %.2g): the "
+            "network has learnt how frequent the classes are, no more. %s",
+            prediction_spread(predictions.y_score),
+            COLLAPSE_ADVICE,
+        )
