@@ -128,7 +128,7 @@ def _read_store(path: Path, header: Mapping[str, Any]) -> Store | None:
                 codes = np.frombuffer(file.read(labels), np.uint8).reshape(header["N"], header["C"])
                 if file.read() == text:
                     return Store(str(path.absolute()), header["N"], size, header["mirrored"], codes)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     logging.info("%s is cut off or of other records; it is built anew", path)
     return None
