@@ -40,6 +40,7 @@ _DEFINITION = flags.DEFINE_enum("definition", "voc2010", list(DEFINITIONS), "Def
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of the pictures in pixels.", lower_bound=32)
 _RESIZE = flags.DEFINE_enum("resize", "bilinear", ["bilinear", "antialias", "pad"], "How pictures are resized.")
 _AUGMENT = flags.DEFINE_enum("augment", "none", ["none", "flip", "crop"], "Augmentation; crop flips as well.")
+_COLOR_JITTER = flags.DEFINE_float("color_jitter", 0.0, "Random changes of brightness, contrast, saturation.", 0.0, 1.0)
 _CACHE = flags.DEFINE_enum("cache", "none", ["none", "decoded"], "decoded: keep resized pictures in one file.")
 _CACHE_DIR = flags.DEFINE_string("cache_dir", "", "Folder of that file; default: beside the records.")
 
@@ -76,8 +77,10 @@ _TENSORBOARD = flags.DEFINE_bool("tensorboard", True, "Write TensorBoard scalars
 _PROFILE = flags.DEFINE_bool("profile", False, "Write a TensorBoard profile of ten steps.")
 
 # A run with another value here is another run: it does not go on from the state of this one.
-_IDENTITY_FLAGS = "train_split val_split difficult definition image_size resize augment weights batch_norm prior_bias \
-    dropout batch_size optimizer monitor seed precision".split()
+_IDENTITY_FLAGS = (
+    "train_split val_split difficult definition image_size resize augment color_jitter weights batch_norm dropout "
+    "prior_bias batch_size optimizer monitor seed precision"
+).split()
 _OUTPUTS = {
     "report.html": "all of it on one page",
     "metrics.json": "mAP, AP of each class, loss, accuracy, baselines",
@@ -104,10 +107,10 @@ def main(argv: list[str]) -> int:
     tf.get_logger().setLevel("WARNING")  # with several devices it tells of every reduction
     best = str(Path(_OUT_DIR.value) / "best.keras")
     if _EVAL_ONLY.value:
-        _evaluate(_CHECKPOINT.value or best)
+        _evaluate(_CHECKPOINT.value or best, manifest)
     else:
         _train(manifest)
-        _evaluate(best)
+        _evaluate(best, manifest)
     return 0
 
 
@@ -132,6 +135,8 @@ def _train(manifest: Manifest) -> None:
     flags.FLAGS["precision"].value = devices.choose_precision(_PRECISION.value)
     identity = {name: flags.FLAGS[name].value for name in _IDENTITY_FLAGS}
     identity |= {"records": manifest.checksum, "classes": ", ".join(manifest.classes), "devices": replicas}
+    if _AUGMENT.value == "crop":
+        identity["cache"] = _CACHE.value  # windows out of stored pictures are other windows
     out_dir = _prepare_out_dir(identity)
 
     reading: dict[str, Any] = {
@@ -153,6 +158,7 @@ def _train(manifest: Manifest) -> None:
             seed=_SEED.value,
             start_step=start_step,
             augment=_AUGMENT.value,
+            color_jitter=_COLOR_JITTER.value,
             drop_remainder=whole,
             **reading,
         )
@@ -161,12 +167,7 @@ def _train(manifest: Manifest) -> None:
     counts = _count_labels(manifest, _TRAIN_SPLIT.value)
     model, optimizer = _build_model(strategy, counts)
     logging.info(
-        "%d pictures in %d steps an epoch; %.1f million weights; %s; devices: %d",
-        counts.num_examples,
-        steps,
-        model.count_params() / 1e6,
-        _PRECISION.value,
-        replicas,
+        "%d pictures, %d steps an epoch; %s; devices: %d", counts.num_examples, steps, _PRECISION.value, replicas
     )
     train(
         model,
@@ -249,7 +250,7 @@ def _prepare_out_dir(identity: dict[str, object]) -> Path:
     return out_dir
 
 
-def _evaluate(checkpoint: str) -> None:
+def _evaluate(checkpoint: str, manifest: Manifest) -> None:
     from voc_tfdata.checkpoint_report import report_checkpoint
 
     logging.info("evaluates %s on split %s", checkpoint, _TEST_SPLIT.value)
@@ -259,7 +260,7 @@ def _evaluate(checkpoint: str) -> None:
         _RECORDS.value,
         out_dir,
         split=_TEST_SPLIT.value,
-        train_split=_TRAIN_SPLIT.value,
+        train_counts=_count_labels(manifest, _TRAIN_SPLIT.value),
         difficult=_DIFFICULT.value,
         definition=_DEFINITION.value,
         batch_size=_BATCH_SIZE.value,

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.loopback import noisy_records, s3, s3_of_session  # noqa: F401  (fixtures)
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

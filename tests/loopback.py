@@ -1,29 +1,44 @@
-"""Real servers on the loopback interface, as processes of their own: S3 (moto), HTTP with Range, a relay that dies.
+"""Real servers on the loopback interface, as processes of their own: S3 (moto's), HTTP with Range, a relay to S3.
 
-    with s3_server() as s3, relay(s3.port) as way: ...      # way.kill(); way.start() again on the same port
+    with run_http(folder, root, "--die_after=5000") as web: ...
+    s3.way.kill(); s3.way.start("--die_after=5000")          # on the same port; what the S3 server holds, it keeps
 
-The relay and the HTTP server can be told to die after so many bytes sent, in the middle of an answer.
+The relay and the HTTP server can be told to die, or to fall silent once, after so many bytes sent, in the middle of an
+answer. The S3 client reads its address once a process: so a session has one relay, and one S3 server behind it.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import http.server
-import os
 import re
-import shutil
 import socket
-import socketserver
 import subprocess
 import sys
-import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from tests.devkit_fixture import draw_noise, encode, sample, write_devkit
+from voc_tfdata import remote
+from voc_tfdata.classes import VOC_CLASSES
+from voc_tfdata.convert import build_records
+
 HOST = "127.0.0.1"
+_SERVER = str(Path(__file__).with_name("loopback_server.py"))
+# For a client that is to give up at once, knows its credentials and asks no other host for them.
+CLIENT_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "somebody",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_MAX_ATTEMPTS": "1",
+    "NO_PROXY": HOST,
+    "no_proxy": HOST,
+}
 
 
 @dataclass
@@ -34,6 +49,7 @@ class Server:
     log: Path
     port: int = 0
     process: subprocess.Popen | None = None
+    more: tuple[str, ...] = ()  # further arguments it was started with
 
     @property
     def url(self) -> str:
@@ -41,6 +57,7 @@ class Server:
 
     def start(self, *more: str) -> None:
         """Starts it, with further arguments, and returns when it listens."""
+        self.more = more
         port = str(self.port or _free_port())
         command = [sys.executable, *self.arguments, *more, "-p", port]
         with open(self.log, "ab") as log:
@@ -59,9 +76,10 @@ class Server:
             self.process.kill()
             self.process.wait()
 
-    def wait_until_dead(self) -> None:
-        assert self.process
-        self.process.wait(60)
+    def restart(self, *more: str) -> None:
+        """Ends it and starts it with other arguments."""
+        self.kill()
+        self.start(*more)
 
     def requests(self) -> list[str]:
         """Returns the request lines so far: "GET /bucket/voc/manifest.json"."""
@@ -69,22 +87,86 @@ class Server:
         return re.findall(r'"((?:GET|HEAD|PUT|POST|DELETE) \S+) HTTP', text)
 
 
+@dataclass
+class S3:
+    """An S3 server and the relay in front of it."""
+
+    store: Server
+    way: Server
+
+    def ask(self, method: str, path: str, data: bytes | None = None) -> bytes:
+        """Returns the answer to a request to the server itself: ask("PUT", "bucket/voc/a.txt", b"...")."""
+        signature = "AWS4-HMAC-SHA256 Credential=somebody/20260101/us-east-1/s3/aws4_request"
+        request = urllib.request.Request(f"{self.store.url}/{path}", data, {"Authorization": signature}, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read()
+
+    def put_folder(self, folder: Path, path: str) -> str:
+        """Uploads the files of a folder to bucket/prefix and returns the URI."""
+        for file in folder.iterdir():
+            self.ask("PUT", f"{path}/{file.name}", file.read_bytes())
+        return f"s3://{path}"
+
+    def files(self, path: str) -> dict[str, bytes]:
+        """Returns {name: bytes} of what lies under bucket/prefix."""
+        bucket, _, prefix = path.partition("/")
+        listing = self.ask("GET", f"{bucket}?list-type=2&prefix={prefix}/").decode()
+        keys = re.findall(r"<Key>(.*?)</Key>", listing)
+        return {key.removeprefix(f"{prefix}/"): self.ask("GET", f"{bucket}/{key}") for key in keys}
+
+    def requests(self) -> list[str]:
+        """Returns the requests so far, as "GET voc-train-00000-of-00002.tfrecord"."""
+        return [re.sub(r" \S*/", " ", line) for line in self.store.requests()]
+
+
+@pytest.fixture(scope="session")
+def s3_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    try:
+        remote.open_file_system("s3://bucket")
+    except ImportError as err:
+        pytest.skip(str(err))
+    pytest.importorskip("moto", reason="no S3 server: moto is not installed")
+    with run_s3(tmp_path_factory.mktemp("s3")) as s3, pytest.MonkeyPatch.context() as patch:
+        for name, value in CLIENT_ENVIRONMENT.items():
+            patch.setenv(name, value)
+        patch.setenv("S3_ENDPOINT", s3.way.url)
+        yield s3
+
+
+@pytest.fixture
+def s3(s3_of_session: S3) -> Iterator[S3]:
+    """An S3 server and its relay; skips, with the reason, where tensorflow-io cannot be loaded."""
+    yield s3_of_session
+    way = s3_of_session.way
+    if way.more or way.process is None or way.process.poll() is not None:
+        way.restart()
+
+
+@pytest.fixture(scope="session")
+def noisy_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records of 16 pictures of noise, 4 shards of some 70 KB in split train, one of split val."""
+    pictures = {f"{k:04d}": encode(draw_noise(seed=k), "JPEG", quality=95) for k in range(20)}
+    samples = {name: sample(VOC_CLASSES[k % 20], picture=jpeg) for k, (name, jpeg) in enumerate(pictures.items())}
+    root = write_devkit(tmp_path_factory.mktemp("noisy") / "VOC", samples)
+    build_records(root, root.parent / "records", split_ratios="train=0.8,val=0.2", num_shards=4, num_workers=1)
+    return root.parent / "records"
+
+
 @contextlib.contextmanager
-def run_s3(folder: Path) -> Iterator[Server]:
-    """Yields moto's S3 server; what it holds is gone afterwards."""
-    yield from _run(Server(("-m", "moto.server", "-H", HOST), folder / "s3.log"))
+def run_s3(folder: Path) -> Iterator[S3]:
+    """Yields moto's S3 server with an empty bucket named "bucket", and a relay to it."""
+    store = Server(("-m", "moto.server", "-H", HOST), folder / "s3.log")
+    for _ in _run(store):
+        for way in _run(Server((_SERVER, "relay", str(store.port)), folder / "relay.log")):
+            s3 = S3(store, way)
+            s3.ask("PUT", "bucket")
+            yield s3
 
 
 @contextlib.contextmanager
 def run_http(folder: Path, root: Path, *more: str) -> Iterator[Server]:
     """Yields a web server over the files in root that answers Range requests."""
-    yield from _run(Server((__file__, "http", str(root)), folder / "http.log"), *more)
-
-
-@contextlib.contextmanager
-def run_relay(folder: Path, target_port: int, *more: str) -> Iterator[Server]:
-    """Yields a relay of connections to another port."""
-    yield from _run(Server((__file__, "relay", str(target_port)), folder / "relay.log"), *more)
+    yield from _run(Server((_SERVER, "http", str(root)), folder / "http.log"), *more)
 
 
 def _run(server: Server, *more: str) -> Iterator[Server]:
@@ -99,86 +181,3 @@ def _free_port() -> int:
     with socket.socket() as free:
         free.bind((HOST, 0))
         return free.getsockname()[1]
-
-
-class _Budget:
-    """Bytes that may still be sent; the process ends, as if killed, with the last of them."""
-
-    def __init__(self, size: int) -> None:
-        self.left, self.lock = size, threading.Lock()
-
-    def send(self, connection: socket.socket, data: bytes) -> None:
-        with self.lock:
-            allowed = data if self.left < 0 else data[: self.left]
-            connection.sendall(allowed)
-            if self.left >= 0:
-                self.left -= len(allowed)
-                if not self.left:
-                    os._exit(9)
-
-
-def _serve_relay(target_port: int, port: int, budget: _Budget) -> None:
-    class Relay(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            with socket.create_connection((HOST, target_port)) as target:
-                threading.Thread(target=self._pump, args=(self.request, target, False), daemon=True).start()
-                self._pump(target, self.request, True)
-
-        def _pump(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
-            with contextlib.suppress(OSError):
-                while data := source.recv(16 << 10):  # 16 KiB
-                    budget.send(sink, data) if answers else sink.sendall(data)
-                sink.shutdown(socket.SHUT_WR)
-
-    socketserver.ThreadingTCPServer.allow_reuse_address = True
-    socketserver.ThreadingTCPServer.daemon_threads = True
-    with socketserver.ThreadingTCPServer((HOST, port), Relay) as server:
-        server.serve_forever()
-
-
-def _serve_http(root: str, port: int, budget: _Budget, ranges: bool) -> None:
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            path = Path(self.translate_path(self.path))
-            if not path.is_file():
-                return self.send_error(404)
-            data, size = path.read_bytes(), path.stat().st_size
-            span = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")) if ranges else None
-            if span:
-                start, end = int(span[1]), min(int(span[2] or size), size - 1)
-                if start >= size:
-                    return self.send_error(416)
-                data = data[start : end + 1]
-                self.send_response(206)
-                self.send_header("Content-Range", f"bytes {start}-{end}/{size}")
-            else:
-                self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.flush()
-            budget.send(self.connection, data)
-
-    with http.server.ThreadingHTTPServer((HOST, port), lambda *args: Handler(*args, directory=root)) as server:
-        server.serve_forever()
-
-
-def copy_tree(source: Path, target: Path) -> Path:
-    """Returns a copy of a folder, to be damaged."""
-    shutil.copytree(source, target)
-    return target
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=("http", "relay"))
-    parser.add_argument("what")
-    parser.add_argument("-p", type=int, required=True)
-    parser.add_argument("--die_after", type=int, default=-1)
-    parser.add_argument("--no_ranges", action="store_true")
-    args = parser.parse_args()
-    if args.kind == "http":
-        _serve_http(args.what, args.p, _Budget(args.die_after), not args.no_ranges)
-    else:
-        _serve_relay(int(args.what), args.p, _Budget(args.die_after))

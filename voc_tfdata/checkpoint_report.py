@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from voc_tfdata.baselines import LabelCounts, counts_as_read
+from voc_tfdata.baselines import LabelCounts
 from voc_tfdata.dataset import eval_dataset, read_examples
 from voc_tfdata.evaluation import evaluate
 from voc_tfdata.history import read_history
-from voc_tfdata.manifest import find_split, read_manifest
+from voc_tfdata.manifest import read_manifest
 from voc_tfdata.model_file import load_model
-from voc_tfdata.records import count_labels
 from voc_tfdata.report import write_report
 
 SAMPLE_PICTURES = 20  # in the grid
@@ -27,7 +26,7 @@ def report_checkpoint(
     out_dir: str | Path,
     *,
     split: str = "test",
-    train_split: str = "train",
+    train_counts: LabelCounts | None = None,
     difficult: str = "ignore",
     definition: str = "voc2010",
     batch_size: int = 32,
@@ -40,7 +39,7 @@ def report_checkpoint(
       records_dir: folder written by build_records.
       out_dir: for the files of write_report; curves.png as well if it holds a history.csv.
       split: to evaluate on.
-      train_split: trained on, for the baselines.
+      train_counts: of the labels trained on, for the baselines.
       difficult: see eval_dataset.
       definition: of average precision.
       batch_size: pictures at a time; does not change the result.
@@ -75,22 +74,11 @@ def report_checkpoint(
         class_names=classes,
         definition=definition,
         split=split,
-        train_counts=label_counts(records_dir, train_split, difficult=difficult),
+        train_counts=train_counts,
         history=read_history(Path(out_dir) / "history.csv"),
         sample_images=_sample_pictures(records_dir, split),
         flags_text=flags_text,
     )
-
-
-def label_counts(records_dir: str | Path, split: str, *, difficult: str) -> LabelCounts:
-    """Returns how many labels of a split are 1 and -1, from the manifest.
-
-    Raises:
-      ValueError: no such split.
-    """
-    manifest = read_manifest(records_dir)
-    names = find_split(manifest, split, records_dir)
-    return counts_as_read(*count_labels(manifest, "+".join(names)), difficult=difficult)
 
 
 def _sample_pictures(records_dir: str | Path, split: str) -> dict[str, npt.NDArray[np.uint8]]:

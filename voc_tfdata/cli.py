@@ -2,6 +2,7 @@
 
     build_tfrecords --voc_root=VOCdevkit/VOC2012 --out_dir=records/voc2012
     build_tfrecords --voc_root=VOCdevkit/VOC2007 --out_dir=records/voc2007 --splits=train,val,test
+    build_tfrecords --voc_root=VOCdevkit/VOC2012 --out_dir=s3://bucket/voc2012      # with: pip install 'voc_tfdata[io]'
 
 Bad files are all named in one run and nothing is written; --on_error=skip goes on without them.
 """
@@ -18,7 +19,7 @@ from voc_tfdata.commands import check_no_arguments, run_command
 _VOC_ROOT = flags.DEFINE_string(
     "voc_root", None, "Folder with Annotations/ and JPEGImages/, a VOCdevkit with one year in it, or its .tar."
 )
-_OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder for the records; made if it is not there.")
+_OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder for the records; made if it is not there. Or s3://, gs://, ...")
 _SPLIT_RATIOS = flags.DEFINE_string(
     "split_ratios",
     None,

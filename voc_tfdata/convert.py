@@ -10,6 +10,7 @@ files are collected over the whole run and reported once.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import Counter
@@ -27,6 +28,7 @@ from voc_tfdata.manifest import MANIFEST_NAME, Manifest, format_manifest, read_m
 from voc_tfdata.plan import Findings, Options, Plan, count_split, make_plan
 from voc_tfdata.publish import publish, stage_folder
 from voc_tfdata.records import index_name
+from voc_tfdata.remote import is_uri
 from voc_tfdata.shards import BadFilesError, write_shards
 from voc_tfdata.version import __version__
 from voc_tfdata.workers import start_workers
@@ -69,7 +71,8 @@ def build_records(
 
     Args:
       voc_root: folder with Annotations/ and JPEGImages/, a VOCdevkit with one year in it, or an uncompressed .tar.
-      out_dir: local folder; made if it is not there.
+      out_dir: local folder, made if it is not there, or a URI (s3://, gs://, az://, hdfs://): then the records are
+        built in a temporary folder (TMPDIR) and uploaded, the manifest last.
       split_ratios: e.g. "train=0.7,val=0.2,test=0.1" (the default): stratified over the labels, of the ids in
         ImageSets/Main/trainval.txt where that exists, else of all annotated images.
       splits: names of lists in ImageSets/Main instead, e.g. ("train", "val", "test").
@@ -87,7 +90,8 @@ def build_records(
     Raises:
       BadFilesError: a ValueError with every bad file and its reason; nothing was written.
       FileNotFoundError, ValueError: a wrong option, no devkit there, or out_dir holds another data set.
-      OSError: out_dir cannot be written, or its disk is full.
+      OSError: out_dir cannot be written, or its disk is full; PermissionError, ConnectionError if it is remote.
+      ImportError: out_dir is remote and tensorflow-io is not there, or not for this TensorFlow.
       RuntimeError: a worker was killed, or another process builds in out_dir.
     """
     options = _check_options(
@@ -106,9 +110,11 @@ def build_records(
     )
     if not str(out_dir) and not dry_run:
         raise ValueError("--out_dir is empty; give a folder for the records")
-    if "://" in str(out_dir):
-        raise ValueError(f"--out_dir={out_dir}: only local folders can be written; write one, then copy it there")
     start = time.monotonic()
+    if is_uri(out_dir) and not dry_run:
+        from voc_tfdata.remote_files import check_writable
+
+        check_writable(str(out_dir))  # now, rather than after hours of work
     logging.info("listing the files of %s", voc_root)
     devkit = open_devkit(voc_root)
     found = Findings(warnings=list(devkit.warnings))
@@ -116,17 +122,17 @@ def build_records(
         plan = make_plan(devkit, options, run, found)
         manifest = _describe(plan, options)
         if out_dir:  # a dry run needs none
-            _refuse_other_data_set(Path(out_dir), manifest, options, complete=False)
+            _refuse_other_data_set(out_dir, manifest, options, complete=False)
         if options.dry_run or (found.errors and not options.skip_bad):
             manifest = replace(manifest, splits=write_shards(plan, options, run, found, staging=None))
             manifest = _add_findings(manifest, found, devkit)
         else:
-            with stage_folder(Path(out_dir)) as staging:
+            with _stage(out_dir) as staging:
                 manifest = replace(manifest, splits=write_shards(plan, options, run, found, staging))
                 manifest = _add_findings(manifest, found, devkit)
                 (staging / MANIFEST_NAME).write_text(format_manifest(manifest), encoding="utf-8")
-                _refuse_other_data_set(Path(out_dir), manifest, options, complete=True)
-                publish(staging, Path(out_dir), _file_names(manifest))
+                _refuse_other_data_set(out_dir, manifest, options, complete=True)
+                _publish(staging, out_dir, _file_names(manifest))
     return BuildReport(
         manifest=manifest,
         out_dir=str(out_dir),
@@ -227,16 +233,36 @@ def _file_names(manifest: Manifest) -> list[str]:
     return shards + [index_name(file) for file in shards] + [split.ids_file for split in manifest.splits.values()]
 
 
-def _refuse_other_data_set(out_dir: Path, manifest: Manifest, options: Options, *, complete: bool) -> None:
+def _stage(out_dir: str | Path) -> contextlib.AbstractContextManager[Path]:
+    """Returns an empty local folder to build in: inside out_dir, or a temporary one if that is remote."""
+    if is_uri(out_dir):
+        from voc_tfdata.upload import stage_upload
+
+        return stage_upload(str(out_dir))
+    return stage_folder(Path(out_dir))
+
+
+def _publish(staging: Path, out_dir: str | Path, names: Sequence[str]) -> None:
+    if is_uri(out_dir):
+        from voc_tfdata.upload import upload
+
+        upload(staging, str(out_dir), names)
+    else:
+        publish(staging, Path(out_dir), names)
+
+
+def _refuse_other_data_set(out_dir: str | Path, manifest: Manifest, options: Options, *, complete: bool) -> None:
     """Raises ValueError unless out_dir is free, holds this very data set, or may be overwritten.
 
     Asked twice: before the pictures are read (not complete), to refuse early, and before publishing.
     """
-    if options.overwrite or not (out_dir / MANIFEST_NAME).exists():
+    if options.overwrite:
         return
     advice = "add --overwrite to replace it, or take another --out_dir"
     try:
         old = read_manifest(out_dir)
+    except FileNotFoundError:
+        return
     except ValueError as err:
         raise ValueError(f"{out_dir} holds a {MANIFEST_NAME} that is not of these records ({err}); {advice}") from err
     if not complete:  # compare what is known already

@@ -7,16 +7,19 @@ model.fit(train_ds, steps_per_epoch=epoch_steps("records/voc2012", batch_size=32
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from voc_tfdata import fetch, order, records, transforms
-from voc_tfdata.manifest import find_split, read_manifest
+from voc_tfdata import decoded, examples, fetch, loading, order, records, store_batches, transforms
+from voc_tfdata.inline_map import map_inline
+from voc_tfdata.manifest import Manifest, find_split, read_manifest
 
-DIFFICULT = ("positive", "ignore", "negative")
+AUGMENTS = ("none", "flip", "crop")
+CACHES = ("none", "decoded")
+_STORE_BATCH = 64  # pictures decoded between two writes to the store
+_PREFETCH = 2  # batches
 
 
 def train_dataset(
@@ -32,46 +35,109 @@ def train_dataset(
     color_jitter: float = 0.0,
     resize: str = "bilinear",
     difficult: str = "positive",
+    with_ids: bool = False,
     cache: str = "none",
     cache_dir: str | Path | None = None,
     drop_remainder: bool = False,
     num_threads: int | None = None,
     check: str = "checksums",
 ) -> tf.data.Dataset:
-    """Returns training batches of one split, shuffled and augmented, repeating for ever."""
-    index = records.open_split(records_dir, split, check=check)
-    num_classes = len(read_manifest(records_dir).classes)
-    num_examples = len(index.ids)
-    if isinstance(shard, tf.distribute.InputContext):
-        shard = (shard.input_pipeline_id, shard.num_input_pipelines)
-    share = order.host_share(batch_size, shard)
-    threads = num_threads or len(os.sched_getaffinity(0))
-    table = fetch.record_table(index)
+    """Returns training batches of one split, shuffled and augmented, repeating for ever.
 
-    def batch_of(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    An epoch delivers every example once, in an order of its own; epoch_steps says how many batches it has. What a
+    step delivers depends on (seed, step) alone, on neither num_threads nor cache; begun at start_step, the data set
+    gives bit for bit what an unbroken one gives from there on.
+
+    Args:
+      records_dir: folder written by build_records.
+      split: "train", or a union such as "train+val".
+      batch_size: of the global batch, over all hosts.
+      image_size: side of the images, in pixels.
+      seed: fixes order and augmentation; any int64.
+      start_step: the step to begin with, counted over all epochs; for resuming.
+      shard: (host, number of hosts), or the InputContext that distribute_datasets_from_function passes. Each host
+        delivers its part of every global batch, and the global batches are the same for any number of hosts.
+      augment: "none"; "flip": each image is mirrored or not, at even odds; "crop": a random window of 8 to 100 % of
+        the area and aspect 3/4 to 4/3 is resized (Inception), then flipped so. With cache="decoded", "crop" takes a
+        random window of image_size from pictures stored at 8/7 of that.
+      color_jitter: brightness, contrast and saturation are changed by factors uniform in 1 +- color_jitter; 0 to 1.
+      resize: "bilinear" as cv2.resize does it; "antialias" as Pillow does it; "pad" does that too, with the aspect
+        kept and black around.
+      difficult: the label of a class with difficult objects only: "positive" 1, "ignore" -1 (neither loss nor metric
+        is to count it), "negative" 0.
+      with_ids: whether to deliver the image ids, too.
+      cache: "none" decodes each picture whenever it is delivered; "decoded" decodes all of them once into a file of
+        uint8 pixels (with augment, of twice the size: mirror images are stored) and maps that into memory.
+      cache_dir: folder of that file; records_dir/decoded by default.
+      drop_remainder: whether an epoch leaves out its last, partial batch; all batches are of one shape then. Without
+        it hosts share that batch, too: if it has fewer examples than there are hosts, some deliver empty ones.
+      num_threads: that decode; by default as many as the process has cores.
+      check: how the files are checked here: "checksums", or "sizes" only. Each record is checked again when read.
+
+    Returns:
+      Dataset of (images uint8 [B, S, S, 3] RGB, labels float32 [B, C]), and ids (string [B]) if asked for. B is the
+      host's part of the batch.
+
+    Raises:
+      FileNotFoundError: records_dir has no manifest.json, or a file is missing.
+      ValueError: an argument is out of its range, or the files are not what the manifest says.
+      OSError: the decoded store cannot be written.
+      tf.errors.InvalidArgumentError: while iterating: a record is damaged or gone; the message names shard and record.
+    """
+    host, num_hosts = _read_shard(shard, batch_size)
+    _check_numbers(batch_size=batch_size, image_size=image_size, num_threads=num_threads)
+    _check_choices(resize=resize, difficult=difficult, cache=cache, augment=augment)
+    if start_step < 0 or not -(2**63) <= seed < 2**63 or not 0 <= color_jitter <= 1:
+        raise ValueError(
+            f"start_step={start_step} must be 0 or more, seed={seed} must fit 64 bits, "
+            f"color_jitter={color_jitter} must be 0 to 1"
+        )
+    manifest = read_manifest(records_dir)
+    num_examples = _count_examples(manifest, split, records_dir)
+    num_steps = order.steps_in_epoch(num_examples, batch_size, drop_remainder=drop_remainder)
+    num_draws = _count_draws(augment, color_jitter, cache)
+
+    def plan(step: tf.Tensor) -> loading.Plan:
         batch = order.batch_of_step(
             step,
             num_examples=num_examples,
             batch_size=batch_size,
             seed=seed,
-            shard=shard,
+            shard=(host, num_hosts),
             drop_remainder=drop_remainder,
         )
-        return batch.indices, tf.fill([share], batch.count)
+        draws = order.uniform_draws(batch.indices, batch.epoch, num_draws=num_draws, seed=seed)
+        return loading.Plan(batch.indices, draws, batch.count)
 
-    def load(i: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        return *_load(table, i, image_size, resize, difficult, num_classes), count
-
-    def cut(images: tf.Tensor, labels: tf.Tensor, counts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return images[: counts[0]], labels[: counts[0]]
-
-    ds = tf.data.Dataset.counter(start_step)
-    ds = ds.map(batch_of).unbatch()
-    ds = ds.map(load, num_parallel_calls=threads, deterministic=True)
-    ds = ds.batch(share, drop_remainder=True)
-    ds = ds.map(cut)
+    steps = tf.data.Dataset.counter(start_step)
+    num_threads = num_threads or loading.count_cores()
+    options: dict[str, Any] = {
+        "partial": num_steps * batch_size > num_examples,
+        "image_size": image_size,
+        "augment": augment,
+        "color_jitter": color_jitter,
+        "difficult": difficult,
+        "num_threads": num_threads,
+    }
+    if cache == "decoded":
+        store = _open_store(
+            records_dir,
+            split,
+            size=store_batches.stored_size(image_size, augment),
+            mirrored=augment != "none",
+            resize=resize,
+            cache_dir=cache_dir,
+            num_threads=num_threads,
+            check=check,
+        )
+        ds = store_batches.gather_planned(store, steps, plan, **options)
+    else:
+        table = fetch.record_table(records.open_split(records_dir, split, check=check))
+        share = order.host_share(batch_size, (host, num_hosts))
+        num_classes = len(manifest.classes)
+        ds = loading.load_planned(steps, plan, table, share=share, num_classes=num_classes, resize=resize, **options)
     ds = ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
-    return ds.prefetch(2).with_options(_options(threads))
+    return _finish(ds, _read_ids(records_dir, split) if with_ids else None, num_threads)
 
 
 def eval_dataset(
@@ -88,64 +154,183 @@ def eval_dataset(
     num_threads: int | None = None,
     check: str = "checksums",
 ) -> tf.data.Dataset:
-    """Returns the batches of one split once, in record order, the last partial one included."""
-    index = records.open_split(records_dir, split, check=check)
-    num_classes = len(read_manifest(records_dir).classes)
-    threads = num_threads or len(os.sched_getaffinity(0))
-    table = fetch.record_table(index)
-    ids = tf.constant(index.ids)
+    """Returns every example of one split once, in record order, the last partial batch included.
 
-    def load(i: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        example = _load(table, i, image_size, resize, difficult, num_classes)
-        return (*example, tf.gather(ids, i)) if with_ids else example
+    Args:
+      records_dir: folder written by build_records.
+      split: "val", or a union such as "val+test".
+      batch_size: images of a batch.
+      image_size: side of the images, in pixels.
+      resize: see train_dataset, as all that follow.
+      difficult: 1, -1 or 0 for a class with difficult objects only.
+      with_ids: whether to deliver the image ids, too.
+      cache: "none" or "decoded".
+      cache_dir: folder of the decoded store.
+      num_threads: that decode.
+      check: "checksums" or "sizes".
 
-    ds = tf.data.Dataset.range(len(index.ids))
-    ds = ds.map(load, num_parallel_calls=threads, deterministic=True)
-    ds = ds.batch(batch_size)
-    return ds.prefetch(2).with_options(_options(threads))
+    Returns:
+      Dataset of (images uint8 [B, S, S, 3] RGB, labels float32 [B, C]), and ids (string [B]) if asked for; len() is
+      the number of batches.
+
+    Raises:
+      See train_dataset.
+    """
+    _check_numbers(batch_size=batch_size, image_size=image_size, num_threads=num_threads)
+    _check_choices(resize=resize, difficult=difficult, cache=cache)
+    num_threads = num_threads or loading.count_cores()
+    if cache == "decoded":
+        store = _open_store(
+            records_dir,
+            split,
+            size=image_size,
+            mirrored=False,
+            resize=resize,
+            cache_dir=cache_dir,
+            num_threads=num_threads,
+            check=check,
+        )
+        ds = store_batches.gather_in_order(store, batch_size=batch_size, difficult=difficult, num_threads=num_threads)
+    else:
+        ds = loading.load_in_order(
+            fetch.record_table(records.open_split(records_dir, split, check=check)),
+            num_classes=len(read_manifest(records_dir).classes),
+            image_size=image_size,
+            resize=resize,
+            difficult=difficult,
+            num_threads=num_threads,
+        ).batch(batch_size)
+    return _finish(ds, _read_ids(records_dir, split) if with_ids else None, num_threads)
 
 
-def epoch_steps(
-    records_dir: str | Path, split: str = "train", *, batch_size: int, drop_remainder: bool = False
-) -> int:
-    """Returns the number of batches of one epoch of train_dataset."""
+def epoch_steps(records_dir: str | Path, split: str = "train", *, batch_size: int, drop_remainder: bool = False) -> int:
+    """Returns how many batches train_dataset takes to deliver a split once.
+
+    Raises:
+      FileNotFoundError: records_dir has no manifest.json.
+      ValueError: unknown split, batch_size below 1, or drop_remainder leaves no batch.
+    """
+    _check_numbers(batch_size=batch_size)
+    num_examples = _count_examples(read_manifest(records_dir), split, records_dir)
+    return order.steps_in_epoch(num_examples, batch_size, drop_remainder=drop_remainder)
+
+
+def read_examples(records_dir: str | Path, split: str) -> tf.data.Dataset:
+    """Returns every field of every record of one split, streamed in record order.
+
+    Args:
+      records_dir: folder written by build_records, on any file system that TensorFlow knows.
+      split: "train", or a union such as "train+val".
+
+    Returns:
+      Dataset of the dicts of parse_example; len() is the number of records.
+
+    Raises:
+      FileNotFoundError: records_dir has no manifest.json.
+      ValueError: unknown or empty split.
+      tf.errors.InvalidArgumentError: while iterating: a record is damaged or gone; the message names shard and record.
+    """
     manifest = read_manifest(records_dir)
-    total = sum(manifest.splits[name].num_examples for name in find_split(manifest, split, records_dir))
-    return order.steps_in_epoch(total, batch_size, drop_remainder=drop_remainder)
+    shards = [shard for name in find_split(manifest, split, records_dir) for shard in manifest.splits[name].shards]
+    paths = tf.constant([f"{records_dir}/{shard.file}" for shard in shards])
+    counts = tf.constant([shard.num_examples for shard in shards], tf.int64)
+
+    def read_shard(path: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
+        ds = fetch.empty_at_error(tf.data.TFRecordDataset(path), count).enumerate()
+        return ds.map(lambda number, record: fetch.check_record(record[1], path, number))
+
+    ds = tf.data.Dataset.from_tensor_slices((paths, counts)).flat_map(read_shard)
+    ds = ds.map(lambda record: examples.parse_example(record, num_classes=len(manifest.classes)))
+    return ds.apply(tf.data.experimental.assert_cardinality(sum(shard.num_examples for shard in shards)))
 
 
-def read_examples(records_dir: str | Path, split: str, *, check: str = "sizes") -> tf.data.Dataset:
-    """Returns every record of one split as a dict of parse_example, in record order."""
-    from voc_tfdata import examples
-
-    index = records.open_split(records_dir, split, check=check)
-    num_classes = len(read_manifest(records_dir).classes)
-    ds = tf.data.TFRecordDataset(list(index.paths))
-    ds = ds.map(lambda record: examples.parse_example(record, num_classes=num_classes))
-    return ds.apply(tf.data.experimental.assert_cardinality(len(index.ids)))
-
-
-def _load(
-    table: Any, i: tf.Tensor, image_size: int, resize: str, difficult: str, num_classes: int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    fields = tf.io.parse_single_example(
-        fetch.fetch_record(table, i),
-        {
-            "image/encoded": tf.io.FixedLenFeature([], tf.string),
-            "image/class/multi_hot": tf.io.FixedLenFeature([num_classes], tf.int64),
-            "image/class/ignore": tf.io.FixedLenFeature([num_classes], tf.int64),
-        },
+def _open_store(
+    records_dir: str | Path,
+    split: str,
+    *,
+    size: int,
+    mirrored: bool,
+    resize: str,
+    cache_dir: str | Path | None,
+    num_threads: int,
+    check: str,
+) -> decoded.DecodedStore:
+    manifest = read_manifest(records_dir)
+    key = decoded.StoreKey(
+        manifest=manifest.checksum,
+        split=split,
+        num_examples=_count_examples(manifest, split, records_dir),
+        num_classes=len(manifest.classes),
+        size=size,
+        resize=resize,
+        mirrored=mirrored,
     )
-    image = transforms.resize_image(tf.io.decode_jpeg(fields["image/encoded"], channels=3), image_size, resize=resize)
-    labels, ignore = fields["image/class/multi_hot"], fields["image/class/ignore"]
-    if difficult != "positive":
-        labels = tf.where(ignore == 1, tf.constant(-1 if difficult == "ignore" else 0, tf.int64), labels)
-    return image, tf.cast(labels, tf.float32)
+
+    def load() -> tf.data.Dataset:
+        ds = loading.load_in_order(
+            fetch.record_table(records.open_split(records_dir, split, check=check)),
+            num_classes=key.num_classes,
+            image_size=size,
+            resize=resize,
+            difficult="ignore",
+            num_threads=num_threads,
+        )
+        return _finish(ds.batch(_STORE_BATCH), None, num_threads)
+
+    return decoded.open_or_build(Path(cache_dir or Path(records_dir) / "decoded"), key, load)
 
 
-def _options(threads: int) -> tf.data.Options:
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    options.threading.private_threadpool_size = threads
-    options.threading.max_intra_op_parallelism = 1
-    return options
+def _finish(ds: tf.data.Dataset, ids: tuple[str, ...] | None, num_threads: int) -> tf.data.Dataset:
+    """Returns (images, labels[, ids]) of (images, labels, indices)."""
+    if ids is None:
+        ds = map_inline(ds, lambda images, labels, indices: (images, labels))
+    else:
+        with tf.device("CPU:0"):
+            table = tf.constant(ids)
+        ds = map_inline(ds, lambda images, labels, indices: (images, labels, tf.gather(table, indices)))
+    return loading.set_threads(ds.prefetch(_PREFETCH), num_threads)
+
+
+def _count_examples(manifest: Manifest, split: str, records_dir: str | Path) -> int:
+    return sum(manifest.splits[name].num_examples for name in find_split(manifest, split, records_dir))
+
+
+def _read_ids(records_dir: str | Path, split: str) -> tuple[str, ...]:
+    manifest = read_manifest(records_dir)
+    names = find_split(manifest, split, records_dir)
+    return tuple(i for name in names for i in records.read_ids(records_dir, manifest.splits[name]))
+
+
+def _count_draws(augment: str, color_jitter: float, cache: str) -> int:
+    """Returns how many of the draws of an example are used: those come first, the rest need not be made."""
+    if augment == "crop" and cache == "none":
+        return transforms.NUM_DRAWS
+    if color_jitter:
+        return transforms.JITTER.stop
+    return {"none": 0, "flip": transforms.FLIP + 1, "crop": transforms.LEFT + 1}[augment]
+
+
+def _read_shard(shard: tuple[int, int] | tf.distribute.InputContext, batch_size: int) -> tuple[int, int]:
+    if isinstance(shard, tf.distribute.InputContext):
+        shard = (shard.input_pipeline_id, shard.num_input_pipelines)
+    host, num_hosts = shard
+    if not 0 <= host < num_hosts:
+        raise ValueError(f"shard={shard}; it is (host, number of hosts), hosts counted from 0")
+    if num_hosts > batch_size:
+        raise ValueError(
+            f"batch_size={batch_size} is over all hosts, and there are {num_hosts}; give each at least one"
+        )
+    return host, num_hosts
+
+
+def _check_numbers(**numbers: int | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise ValueError(f"{name}={number}; it must be 1 or more")
+
+
+def _check_choices(**chosen: str) -> None:
+    allowed = {"resize": transforms.RESIZES, "difficult": loading.DIFFICULT, "cache": CACHES, "augment": AUGMENTS}
+    for name, value in chosen.items():
+        if value not in allowed[name]:
+            raise ValueError(f"{name}={value!r}; it is one of: {', '.join(allowed[name])}")

@@ -1,28 +1,26 @@
-"""The store of decoded pictures: one flat uint8 file, written at the first use, memory-mapped ever after.
+"""The decoded store: the pictures of a split as uint8 pixels in one flat file, memory-mapped by the pipelines.
 
-    store = open_store(path, key={...}, num_examples=N, ..., make_batches=...)     # builds it if it is not there
-    held = tf.data.Dataset.from_tensors(0).map(lambda _: map_pictures(store))      # mapped once, by whoever reads
-    ds = held.flat_map(lambda pictures: rows.map(lambda r: tf.gather(pictures, r)))
+    store = open_or_build(cache_dir, key, load)          # load() gives (images, labels) in record order
+    ds = map_store(store, lambda pixels: ...)            # pixels: uint8 [rows, S, S, 3], nothing of it read yet
 
-The file: pixels [copies * N, S, S, 3] (with mirrored=True a second copy follows, each picture mirrored: a flip is then
-the choice of a row, where reversing pixels would cost more than reading them), label codes uint8 [N, C], a JSON text
-that says what it is, and the length of that text in 8 bytes. The pixels come first because a mapping begins at 0.
+The file: pixels uint8 [N, S, S, 3], or [N, 2, S, S, 3] with the mirror image of each picture behind it; labels int8
+[N, C], -1 for a class with difficult objects only; and a trailer of 4 KiB, JSON padded with blanks, that says what all
+that is. The pixels come first, so that their mapping begins at the file's first byte.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
-import struct
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,167 +28,175 @@ import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
 
-ABSENT, PRESENT, DIFFICULT_ONLY = 0, 1, 2  # label codes
 _FORMAT = 1
+_TRAILER_BYTES = 4096
 
 
 @dataclass(frozen=True)
-class Store:
-    """A complete store on disk."""
+class StoreKey:
+    """All that the content of a store depends on."""
 
-    path: str
+    manifest: str  # checksum of the data set's manifest
+    split: str
     num_examples: int
-    size: int  # side of the pictures, pixels
-    mirrored: bool
-    labels: npt.NDArray[np.uint8]  # [N, C] label codes
+    num_classes: int
+    size: int  # side of the stored pictures, pixels
+    resize: str
+    mirrored: bool  # whether each picture is followed by its mirror image
+
+    @property
+    def num_pictures(self) -> int:
+        """How many pictures the file holds."""
+        return self.num_examples * (2 if self.mirrored else 1)
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the whole file."""
+        return self.num_pictures * self.size**2 * 3 + self.num_examples * self.num_classes + _TRAILER_BYTES
+
+    @property
+    def file_name(self) -> str:
+        """Tells stores of one folder apart."""
+        digest = hashlib.sha256(_trailer(self)).hexdigest()[:12]
+        return f"voc-{self.split}-{self.size}-{self.resize}{'-mirrored' if self.mirrored else ''}-{digest}.decoded"
 
 
-def open_store(
-    path: str | Path,
-    *,
-    key: Mapping[str, Any],
-    num_examples: int,
-    num_classes: int,
-    size: int,
-    mirrored: bool,
-    make_batches: Callable[[], tf.data.Dataset],
-) -> Store:
-    """Returns the store at `path`, after building it if it is not there, cut off, or of something else.
+@dataclass(frozen=True)
+class DecodedStore:
+    """A complete store."""
 
-    Two processes may ask at once: one builds, the other waits for it. A run that is killed leaves no file of this name.
+    path: Path
+    key: StoreKey
+    labels: npt.NDArray[np.int8]  # [N, C]: 1, 0 or -1
+
+
+def open_or_build(cache_dir: Path, key: StoreKey, load: Callable[[], tf.data.Dataset]) -> DecodedStore:
+    """Returns the store of `key` in cache_dir, built if it is not there or is not what it should be.
+
+    It is written under a temporary name and renamed, by one process at a time: the others wait and then use it.
 
     Args:
-      path: of the file; its folder is made.
-      key: JSON values that decide the content: a store of another key is built anew.
-      num_examples: N.
-      num_classes: C.
-      size: S, the side of the pictures in pixels.
-      mirrored: whether the mirrored copy is wanted.
-      make_batches: gives all pictures in record order: (uint8 [B, S, S, 3], label codes uint8 [B, C]).
+      cache_dir: folder; made if it is not there.
+      key: what the store is to hold.
+      load: returns all batches of (images uint8 [B, S, S, 3], labels [B, C] of 1, 0 and -1) in record order.
 
     Raises:
-      OSError: the folder cannot be written, or its disk has too little room; the message states how much is needed.
+      OSError: cache_dir cannot be written, or the disk has no room.
     """
-    path = Path(path)
-    header = {"format": _FORMAT, "N": num_examples, "C": num_classes, "S": size, "mirrored": mirrored, **key}
-    store = _read_store(path, header)
-    if store is not None:
+    path = cache_dir / key.file_name
+    if (store := open_store(path, key)) is not None:
         return store
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path):
-            store = _read_store(path, header)  # another process may have built it meanwhile
-            if store is None:
-                _build(path, header, make_batches)
-                store = _read_store(path, header)
-    except OSError as err:
-        raise OSError(err.errno, f"{err.strerror}; a store of decoded pictures cannot be made here", str(path)) from err
+    with _one_builder(cache_dir):
+        if (store := open_store(path, key)) is not None:  # another process has built it meanwhile
+            return store
+        if path.exists():
+            logging.warning("%s is damaged, cut off or of another data set: it is built again", path)
+            path.unlink()
+        _check_room(cache_dir, key)
+        _build(path, key, load())
+    store = open_store(path, key)
     if store is None:
-        raise OSError(errno.EIO, "is not what was just written; is the disk sound?", str(path))
+        raise OSError(f"{path} changed while it was built; try again, with a cache_dir of its own")
     return store
 
 
-def map_pictures(store: Store) -> tf.Tensor:
-    """Returns the pictures as one memory-mapped tensor, uint8 [N or 2 N, S, S, 3]; it costs page cache, not memory.
-
-    The second half, of a mirrored store, holds the pictures of the first mirrored, in the same order.
-    """
-    rows = store.num_examples * (2 if store.mirrored else 1)
-    shape = [rows, store.size, store.size, 3]
-    return tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=shape, memory_region_name=store.path)
-
-
-def crop_pictures(pictures: tf.Tensor, rows: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, size: int) -> tf.Tensor:
-    """Returns one window of each picture, uint8 [B, size, size, 3].
-
-    Args:
-      pictures: of map_pictures.
-      rows: int64 [B], B known in advance.
-      tops: int64 [B] upper edges of the windows, pixels.
-      lefts: int64 [B] left edges.
-      size: side of the windows, pixels.
-    """
-    corners = tf.stack([rows, tops, lefts, tf.zeros_like(rows)], axis=1)  # [B, 4]
-    # A slice each, unrolled: one copy a picture. tf.map_fn and gathering runs of pixels took longer.
-    windows = [tf.slice(pictures, corner, [1, size, size, 3]) for corner in tf.unstack(corners)]
-    return tf.concat(windows, axis=0)
-
-
-def _read_store(path: Path, header: Mapping[str, Any]) -> Store | None:
-    """Returns the store, None where there is none or the file is something else."""
-    rows, size = header["N"] * (2 if header["mirrored"] else 1), header["S"]
-    pixels, labels = rows * size * size * 3, header["N"] * header["C"]
-    text = _header_bytes(header)
+def open_store(path: Path, key: StoreKey) -> DecodedStore | None:
+    """Returns the store at `path`, or None if there is none or it is not the whole and only the one of `key`."""
     try:
         with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size == pixels + labels + len(text):
-                file.seek(pixels)
-                codes = np.frombuffer(file.read(labels), np.uint8).reshape(header["N"], header["C"])
-                if file.read() == text:
-                    return Store(str(path.absolute()), header["N"], size, header["mirrored"], codes)
-    except (FileNotFoundError, NotADirectoryError):
+            if os.fstat(file.fileno()).st_size != key.num_bytes:
+                return None
+            file.seek(key.num_pictures * key.size**2 * 3)
+            labels = np.frombuffer(file.read(key.num_examples * key.num_classes), np.int8)
+            if file.read() != _trailer(key):
+                return None
+    except FileNotFoundError:
         return None
-    logging.info("%s is cut off or of other records; it is built anew", path)
-    return None
+    return DecodedStore(path, key, labels.reshape(key.num_examples, key.num_classes))
 
 
-def _build(path: Path, header: Mapping[str, Any], make_batches: Callable[[], tf.data.Dataset]) -> None:
-    num_examples, picture_bytes = header["N"], header["S"] * header["S"] * 3
-    copies = 2 if header["mirrored"] else 1
-    text = _header_bytes(header)
-    total = num_examples * (copies * picture_bytes + header["C"]) + len(text)
-    free = shutil.disk_usage(path.parent).free
-    if total > free:
-        reason = f"{_size(total)} are needed for {num_examples:,} pictures, {_size(free)} are free"
-        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} ({reason})", str(path))
-    logging.info("writing %s: %d pictures, %s", path, num_examples, _size(total))
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    progress = tqdm(total=num_examples, unit=" pictures", disable=not sys.stderr.isatty(), dynamic_ncols=True)
+def map_store(store: DecodedStore, make_dataset: Callable[[tf.Tensor], tf.data.Dataset]) -> tf.data.Dataset:
+    """Returns make_dataset(pixels), where pixels are the mapped pictures, uint8 [num_pictures, S, S, 3].
+
+    The file is mapped when an iteration begins, and once: mapping it for each batch takes 1.4 times as long, as every
+    page that a batch touches is new to it. Python never holds the pixels.
+    """
+    shape = [store.key.num_pictures, store.key.size, store.key.size, 3]
+
+    def map_file(_: tf.Tensor) -> tf.data.Dataset:
+        # Inside, not as an element of the outer data set: a saved iterator would hold that, all the pixels.
+        return make_dataset(tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=shape, memory_region_name=str(store.path)))
+
+    return tf.data.Dataset.from_tensors(0).flat_map(map_file)
+
+
+def _build(path: Path, key: StoreKey, ds: tf.data.Dataset) -> None:
+    start, labels = time.monotonic(), []
+    file = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", suffix=".tmp", delete=False)
     try:
-        with open(temporary, "wb") as file, progress:
-            os.posix_fallocate(file.fileno(), 0, total)  # a disk that fills up meanwhile is told now
-            done = 0
-            for images, codes in make_batches():
-                pictures = images.numpy()
-                places = [(done * picture_bytes, pictures)]
-                if copies == 2:
-                    places.append(((num_examples + done) * picture_bytes, pictures[:, :, ::-1]))
-                places.append((copies * num_examples * picture_bytes + done * header["C"], codes.numpy()))
-                for place, values in places:
-                    file.seek(place)
-                    file.write(np.ascontiguousarray(values).tobytes())
-                done += len(pictures)
-                progress.update(len(pictures))
-            file.seek(total - len(text))
-            file.write(text)
+        with file, tqdm(total=key.num_examples, desc=f"decoding {key.split}", unit=" pictures", disable=None) as bar:
+            for images, batch_labels in ds.as_numpy_iterator():
+                if key.mirrored:
+                    images = np.stack([images, images[:, :, ::-1]], axis=1)
+                file.write(images.tobytes())
+                labels.append(batch_labels.astype(np.int8))
+                bar.update(len(images))
+            file.write(np.concatenate(labels).tobytes())
+            file.write(_trailer(key))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.replace(file.name, path)
+    except OSError as err:
+        raise OSError(f"cannot write the decoded store {path} ({_size(key.num_bytes)}): {err.strerror or err}") from err
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-
-
-def _header_bytes(header: Mapping[str, Any]) -> bytes:
-    text = json.dumps(header, sort_keys=True).encode()
-    return text + struct.pack("<Q", len(text))
+        with contextlib.suppress(FileNotFoundError):  # it is there only if something went wrong
+            os.unlink(file.name)
+    seconds = time.monotonic() - start
+    rate = key.num_examples / seconds
+    logging.info(
+        "decoded store: %d pictures, %s, %.0f images/s: %s", key.num_examples, _size(key.num_bytes), rate, path
+    )
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Lets one process at a time build; the kernel drops the lock with the process."""
-    lock_path = path.with_name(path.name + ".lock")
-    with open(lock_path, "w") as lock:
-        with contextlib.suppress(OSError):  # a file system without locks: both build, the last rename stays
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                logging.info("another process is writing %s; waiting for it", path)
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in path.parent.glob(f"{path.name}.*.part"):
-            left.unlink(missing_ok=True)  # of a run that was killed: who holds the lock writes alone
+def _one_builder(cache_dir: Path) -> Iterator[None]:
+    """Keeps other builders out of cache_dir, and removes what killed ones left there."""
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        lock = os.open(cache_dir, os.O_RDONLY)  # on the folder itself: the kernel drops it with the process
+    except OSError as err:
+        raise OSError(
+            f"cannot make the decoded store's folder {cache_dir} ({err.strerror}); name another by cache_dir="
+        ) from err
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logging.info("another process writes a decoded store in %s: waiting for it", cache_dir)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            pass  # some network file systems lock no folders: then two builders do the work twice, no worse
+        else:
+            for leftover in cache_dir.glob("voc-*.decoded.*.tmp"):
+                leftover.unlink(missing_ok=True)
         yield
+    finally:
+        os.close(lock)
+
+
+def _check_room(cache_dir: Path, key: StoreKey) -> None:
+    free = shutil.disk_usage(cache_dir).free
+    if free < key.num_bytes:
+        raise OSError(
+            f"the decoded store of {key.split} takes {_size(key.num_bytes)}, {cache_dir} has {_size(free)} free; "
+            "make room, name a folder on another disk by cache_dir=, or leave it out by cache='none'"
+        )
+
+
+def _trailer(key: StoreKey) -> bytes:
+    text = json.dumps({"voc_tfdata decoded store": _FORMAT, **asdict(key)}, ensure_ascii=True)
+    return text.encode().ljust(_TRAILER_BYTES - 1) + b"\n"
 
 
 def _size(num_bytes: int) -> str:
-    return f"{num_bytes / (1 << 30):.2f} GiB" if num_bytes >= 1 << 30 else f"{num_bytes / (1 << 20):.1f} MiB"
+    return f"{num_bytes / 1e9:,.2f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:,.2f} MB"

@@ -66,7 +66,7 @@ def fetch_record(table: RecordTable, i: tf.Tensor) -> tf.Tensor:
 
 
 def empty_at_error(ds: tf.data.Dataset, count: int | tf.Tensor) -> tf.data.Dataset:
-    """Returns (number, record) of the first `count` records of `ds`; "" is the first record that cannot be read, and the last.
+    """Returns (number, record) of the first `count` records of `ds`; "" is the first that cannot be read, and the last.
 
     An error of the reader itself would end the run with "corrupted record at 12", which names no file.
     """

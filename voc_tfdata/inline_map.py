@@ -15,14 +15,14 @@ from typing import Any
 import tensorflow as tf
 
 
-def map_inline(ds: tf.data.Dataset, function: Callable[..., Any], *, num_threads: int) -> tf.data.Dataset:
+def map_inline(ds: tf.data.Dataset, function: Callable[..., Any], *, num_threads: int = 1) -> tf.data.Dataset:
     """Returns the data set of function(element), in order.
 
     Args:
       ds: its elements are tensors, or tuples of tensors, which become the arguments of `function`.
       function: of TensorFlow ops without control flow (tf.cond, tf.while_loop, tf.map_fn); returns a tensor or a tuple
         of tensors.
-      num_threads: how many elements are worked on at once.
+      num_threads: how many elements are worked on at once; 1: each when it is asked for, on the asking thread.
     """
     spec = ds.element_spec
     with tf.device("CPU:0"):  # where data sets live: a device scope of the caller is not for them
@@ -31,15 +31,18 @@ def map_inline(ds: tf.data.Dataset, function: Callable[..., Any], *, num_threads
         )
         out_spec = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), traced.structured_outputs)
         flat_spec = tf.nest.flatten(out_spec)
-        variant = tf.raw_ops.ParallelMapDatasetV2(
-            input_dataset=tf.data.experimental.to_variant(ds),
-            other_arguments=traced.captured_inputs,
-            num_parallel_calls=tf.constant(num_threads, tf.int64),
-            f=traced,
-            output_types=[s.dtype for s in flat_spec],
-            output_shapes=[s.shape for s in flat_spec],
-            use_inter_op_parallelism=False,
-            deterministic="true",
-            preserve_cardinality=True,
-        )
+        arguments = {
+            "input_dataset": tf.data.experimental.to_variant(ds),
+            "other_arguments": traced.captured_inputs,
+            "f": traced,
+            "output_types": [s.dtype for s in flat_spec],
+            "output_shapes": [s.shape for s in flat_spec],
+            "use_inter_op_parallelism": False,
+            "preserve_cardinality": True,
+        }
+        if num_threads == 1:
+            variant = tf.raw_ops.MapDataset(**arguments)
+        else:
+            calls = tf.constant(num_threads, tf.int64)
+            variant = tf.raw_ops.ParallelMapDatasetV2(num_parallel_calls=calls, deterministic="true", **arguments)
         return tf.data.experimental.from_variant(variant, out_spec)

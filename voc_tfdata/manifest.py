@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from voc_tfdata import remote
+
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 
@@ -72,13 +74,20 @@ def format_manifest(manifest: Manifest) -> str:
 def read_manifest(records_dir: str | Path) -> Manifest:
     """Returns the manifest of a folder written by build_records.
 
+    Args:
+      records_dir: the folder, or its URI.
+
     Raises:
       FileNotFoundError: records_dir has no manifest.json.
       ValueError: it is not ours, damaged, or of a newer schema.
+      ImportError, PermissionError, ConnectionError: it is remote and cannot be read.
     """
-    path = Path(records_dir) / MANIFEST_NAME
+    is_remote = remote.is_uri(records_dir)
+    path = remote.join(str(records_dir), MANIFEST_NAME) if is_remote else str(Path(records_dir) / MANIFEST_NAME)
     try:
-        text = path.read_text(encoding="utf-8")
+        if is_remote:
+            from voc_tfdata import remote_files
+        text = (remote_files.read_file(path) if is_remote else Path(path).read_bytes()).decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(
             f"no {path}: not a (complete) data set; run: build_tfrecords --voc_root=... --out_dir={records_dir}"

@@ -105,18 +105,20 @@ def shuffle_positions(positions: tf.Tensor, epoch: tf.Tensor, *, num_examples: i
 
 
 def uniform_draws(indices: tf.Tensor, epoch: tf.Tensor, *, num_draws: int, seed: int) -> tf.Tensor:
-    """Returns random numbers that depend on nothing but (seed, epoch, index).
+    """Returns random numbers that depend on nothing but (seed, epoch, index) and their place in the row.
 
     Args:
-      indices: int64 [n] example indices; index * num_draws < 2**32.
+      indices: int64 [n] example indices, below 2**27.
       epoch: int64 scalar.
-      num_draws: how many numbers an example needs.
+      num_draws: how many numbers an example needs, up to 32.
       seed: any int64.
 
     Returns:
       float32 [n, num_draws] in [0, 1).
     """
-    counters = indices[:, None] * num_draws + tf.range(num_draws, dtype=tf.int64)
+    if num_draws == 0:  # the cipher takes no empty vector
+        return tf.zeros([tf.size(indices), 0])
+    counters = indices[:, None] + tf.range(num_draws, dtype=tf.int64) * 2**27
     words = _encipher(tf.reshape(counters, [-1]), _epoch_words(seed, epoch)[_DRAW_KEY], 2**32)
     # 24 bits: all that float32 holds below 1, so that no number is rounded up to it.
     draws = tf.cast(words // 2**8, tf.float32) * 2.0**-24

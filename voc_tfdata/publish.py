@@ -75,9 +75,14 @@ def publish(staging: Path, out_dir: Path, names: Iterable[str]) -> None:
         for name in sorted(keep):
             os.replace(staging / name, out_dir / name)
         for path in out_dir.iterdir():
-            if _OURS.fullmatch(path.name) and path.name not in keep:
+            if is_ours(path.name) and path.name not in keep:
                 path.unlink()  # of the data set before, or of a run that was killed while publishing
         os.replace(staging / MANIFEST_NAME, out_dir / MANIFEST_NAME)
+
+
+def is_ours(name: str) -> bool:
+    """Returns whether a file of this name is part of a data set (the manifest aside)."""
+    return bool(_OURS.fullmatch(name))
 
 
 @contextlib.contextmanager

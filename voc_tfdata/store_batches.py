@@ -1,0 +1,103 @@
+"""Batches from the decoded store: whole batches are gathered from the mapped pixels, no picture is touched alone.
+
+ds = gather_planned(store, steps, plan, image_size=224, augment="flip", ...)       # plan: step -> Plan
+ds = gather_in_order(store, batch_size=32, ...)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from voc_tfdata import transforms
+from voc_tfdata.decoded import DecodedStore, map_store
+from voc_tfdata.inline_map import map_inline
+from voc_tfdata.loading import Plan, apply_difficult
+
+# Batches gathered at once. Memory is the limit of it, and more batches take more memory.
+_MAX_CALLS = 4
+
+
+def stored_size(image_size: int, augment: str) -> int:
+    """Returns the side of the stored pictures: 8/7 of the image for windows, 256 for 224 (VGG, ResNet)."""
+    return -(-image_size * 8 // 7) if augment == "crop" else image_size
+
+
+def gather_planned(
+    store: DecodedStore,
+    steps: tf.data.Dataset,
+    plan: Callable[[tf.Tensor], Plan],
+    *,
+    partial: bool,
+    image_size: int,
+    augment: str,
+    color_jitter: float,
+    difficult: str,
+    num_threads: int,
+) -> tf.data.Dataset:
+    """Returns a batch for each step, as loading.load_planned does; see there."""
+    labels = _label_table(store, difficult)
+
+    def gather(step: tf.Tensor, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        indices, draws, count = plan(step)
+        if partial:
+            indices, draws = indices[:count], draws[:count]
+        rows = indices
+        if store.key.mirrored:
+            rows = 2 * indices + tf.cast(draws[:, transforms.FLIP] < 0.5, tf.int64)
+        if augment == "crop":
+            images = _cut_windows(pixels, rows, draws, store.key.size, image_size)
+        else:
+            images = tf.gather(pixels, rows)
+        if color_jitter:
+            images = transforms.jitter_colors(images, draws[:, transforms.JITTER], strength=color_jitter)
+        return images, tf.cast(tf.gather(labels, indices), tf.float32), indices
+
+    def map_steps(pixels: tf.Tensor) -> tf.data.Dataset:
+        if augment == "crop":  # has a loop
+            return steps.map(lambda step: gather(step, pixels), num_parallel_calls=num_calls, deterministic=True)
+        return map_inline(steps, lambda step: gather(step, pixels), num_threads=num_calls)
+
+    num_calls = min(num_threads, _MAX_CALLS)
+    return map_store(store, map_steps)
+
+
+def gather_in_order(store: DecodedStore, *, batch_size: int, difficult: str, num_threads: int) -> tf.data.Dataset:
+    """Returns (images, labels, indices) of all batches in record order, the last partial one included."""
+    labels = _label_table(store, difficult)
+    num_examples = store.key.num_examples
+    steps = tf.data.Dataset.range(-(-num_examples // batch_size))
+
+    def gather(step: tf.Tensor, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        first = step * batch_size
+        indices = tf.range(first, tf.minimum(first + batch_size, num_examples))
+        return tf.gather(pixels, indices), tf.cast(tf.gather(labels, indices), tf.float32), indices
+
+    def map_steps(pixels: tf.Tensor) -> tf.data.Dataset:
+        return map_inline(steps, lambda step: gather(step, pixels), num_threads=min(num_threads, _MAX_CALLS))
+
+    ds = map_store(store, map_steps)
+    return ds.apply(tf.data.experimental.assert_cardinality(len(steps)))
+
+
+def _label_table(store: DecodedStore, difficult: str) -> tf.Tensor:
+    """Returns int8 [N, C]."""
+    with tf.device("CPU:0"):
+        return apply_difficult(tf.constant(store.labels), difficult)
+
+
+def _cut_windows(pixels: tf.Tensor, rows: tf.Tensor, draws: tf.Tensor, stored: int, image_size: int) -> tf.Tensor:
+    """Returns uint8 [B, S, S, 3]: a window of each row, at a place that is uniform over all there are."""
+    places = stored - image_size + 1
+    corners = tf.cast(draws[:, transforms.TOP : transforms.LEFT + 1] * places, tf.int64)  # [B, 2]: top, left
+    begins = tf.concat([rows[:, None], tf.minimum(corners, places - 1), tf.zeros_like(rows)[:, None]], axis=1)
+    size = [1, image_size, image_size, 3]
+    # A loop over slices: as fast as all of them side by side in the graph, whatever the batch, and as the coarser
+    # windows that one gather could take.
+    return tf.map_fn(
+        lambda begin: tf.slice(pixels, begin, size)[0],
+        begins,
+        fn_output_signature=tf.TensorSpec(size[1:], tf.uint8),
+        parallel_iterations=1,
+    )
