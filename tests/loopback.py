@@ -97,7 +97,8 @@ class S3:
     def ask(self, method: str, path: str, data: bytes | None = None) -> bytes:
         """Returns the answer to a request to the server itself: ask("PUT", "bucket/voc/a.txt", b"...")."""
         signature = "AWS4-HMAC-SHA256 Credential=somebody/20260101/us-east-1/s3/aws4_request"
-        request = urllib.request.Request(f"{self.store.url}/{path}", data, {"Authorization": signature}, method=method)
+        headers = {"Authorization": signature, "Content-Type": "application/octet-stream"}
+        request = urllib.request.Request(f"{self.store.url}/{path}", data, headers, method=method)
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.read()
 

@@ -1,4 +1,4 @@
-"""build_tfrecords from a checkout: python tools/build_tfrecords.py --voc_root=... --out_dir=... (--help lists the flags)"""
+"""build_tfrecords from a checkout: python tools/build_tfrecords.py --voc_root=... --out_dir=... (flags: --help)"""
 
 import sys
 from pathlib import Path

@@ -302,12 +302,15 @@ def _read_ids(records_dir: str | Path, split: str) -> tuple[str, ...]:
 
 
 def _count_draws(augment: str, color_jitter: float, cache: str) -> int:
-    """Returns how many of the draws of an example are used: those come first, the rest need not be made."""
+    """Returns how many draws of each example to make: the last that is used, and at least one for unbatch's sake.
+
+    Dataset.unbatch ends the process (TensorFlow 2.17) where an element has no number at all.
+    """
     if augment == "crop" and cache == "none":
         return transforms.NUM_DRAWS
     if color_jitter:
         return transforms.JITTER.stop
-    return {"none": 0, "flip": transforms.FLIP + 1, "crop": transforms.LEFT + 1}[augment]
+    return transforms.LEFT + 1 if augment == "crop" else transforms.FLIP + 1
 
 
 def _read_shard(shard: tuple[int, int] | tf.distribute.InputContext, batch_size: int) -> tuple[int, int]:

@@ -110,14 +110,12 @@ def uniform_draws(indices: tf.Tensor, epoch: tf.Tensor, *, num_draws: int, seed:
     Args:
       indices: int64 [n] example indices, below 2**27.
       epoch: int64 scalar.
-      num_draws: how many numbers an example needs, up to 32.
+      num_draws: how many numbers an example needs, 1 to 32.
       seed: any int64.
 
     Returns:
       float32 [n, num_draws] in [0, 1).
     """
-    if num_draws == 0:  # the cipher takes no empty vector
-        return tf.zeros([tf.size(indices), 0])
     counters = indices[:, None] + tf.range(num_draws, dtype=tf.int64) * 2**27
     words = _encipher(tf.reshape(counters, [-1]), _epoch_words(seed, epoch)[_DRAW_KEY], 2**32)
     # 24 bits: all that float32 holds below 1, so that no number is rounded up to it.

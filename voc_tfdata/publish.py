@@ -104,8 +104,8 @@ def _signals_held_back() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        for number in held:
-            signal.raise_signal(number)
+        for late in held:
+            signal.raise_signal(late)
 
 
 def _missing_parents(folder: Path) -> list[Path]:

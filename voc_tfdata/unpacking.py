@@ -60,7 +60,9 @@ def unpack(file: BinaryIO, folder: Path, *, archive_name: str, year: int) -> Non
         (temporary / _list_name(archive_name)).write_text(file_list, "utf-8", "surrogateescape")
         _move_into_place(temporary, final, [*members, _list_name(archive_name)])
     except tarfile.TarError as err:
-        raise ValueError(f"{file.name} is no readable tar: {str(err).splitlines()[0]}; remove it and run again") from err
+        raise ValueError(
+            f"{file.name} is no readable tar: {str(err).splitlines()[0]}; remove it and run again"
+        ) from err
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -1,0 +1,260 @@
+"""Mirrors of remote records, against real servers on the loopback interface that are cut off, killed and restarted."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.devkit_fixture import files_in
+from tests.loopback import CLIENT_ENVIRONMENT, S3, run_http
+from voc_tfdata import records
+from voc_tfdata.manifest import read_manifest
+from voc_tfdata.mirror import localize, mirror_records
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARDS = [f"voc-train-{k:05d}-of-00004.tfrecord" for k in range(4)] + [
+    f"voc-val-{k:05d}-of-00004.tfrecord" for k in range(4)
+]
+
+
+@pytest.fixture
+def uri(s3: S3, noisy_records: Path, request: pytest.FixtureRequest) -> str:
+    """Of the records on S3, under a prefix of the test's own."""
+    return s3.put_folder(noisy_records, f"bucket/{request.node.name.translate({91: '-', 93: None})}")
+
+
+def mirrored_files(folder: Path) -> dict[str, bytes]:
+    return {name: data for name, data in files_in(folder).items() if name != ".lock"}
+
+
+def shard_reads(requests: list[str]) -> list[str]:
+    """Returns which shards were asked for, each once."""
+    return sorted({line.split()[1] for line in requests if line.startswith("GET") and line.endswith(".tfrecord")})
+
+
+def test_a_local_folder_comes_back_as_it_is(noisy_records: Path) -> None:
+    assert localize(noisy_records) == noisy_records
+    assert localize(str(noisy_records), "/not/used") == noisy_records
+
+
+def test_without_a_cache_dir_one_line_names_the_two_ways() -> None:
+    with pytest.raises(ValueError, match=r"^s3://bucket/voc is remote: give cache_dir=.* \(--cache_dir=.*read_examples$"):
+        localize("s3://bucket/voc")
+
+
+def test_a_mirror_is_the_records_byte_for_byte(s3: S3, uri: str, noisy_records: Path, tmp_path: Path) -> None:
+    folder = localize(f"{uri}/", tmp_path / "cache")
+    assert folder.parent == tmp_path / "cache"
+    assert folder.name == f"{uri.rpartition('/')[2]}-{read_manifest(noisy_records).checksum[:12]}"
+    assert mirrored_files(folder) == files_in(noisy_records)
+
+
+def test_a_complete_mirror_costs_one_request_for_the_manifest(s3: S3, uri: str, tmp_path: Path) -> None:
+    folder = localize(uri, tmp_path)
+    before = len(s3.requests())
+    assert localize(uri, tmp_path) == folder
+    assert s3.requests()[before:] == ["HEAD manifest.json", "GET manifest.json"]
+
+
+def test_http_is_mirrored_too(s3: S3, noisy_records: Path, tmp_path: Path) -> None:
+    with run_http(tmp_path, noisy_records.parent) as web:
+        folder = localize(f"{web.url}/records", tmp_path / "cache")
+    assert folder.name.startswith("records-")
+    assert mirrored_files(folder) == files_in(noisy_records)
+
+
+def test_a_server_that_dies_and_comes_back_is_asked_again(
+    s3: S3, uri: str, noisy_records: Path, tmp_path: Path
+) -> None:
+    s3.way.restart("--die_after=150000")  # the shards of train are some 70 KB each: in the third
+    process = s3.way.process
+    assert process
+
+    def come_back() -> None:
+        process.wait(60)
+        s3.way.start()
+
+    thread = threading.Thread(target=come_back)
+    thread.start()
+    folder = mirror_records(uri, tmp_path, num_threads=1, retry_wait_s=0.5)
+    thread.join()
+    assert process.returncode == 9
+    assert mirrored_files(folder) == files_in(noisy_records)
+
+
+def test_a_server_that_stays_dead_is_one_line_and_what_is_whole_is_kept(
+    s3: S3, uri: str, noisy_records: Path, tmp_path: Path
+) -> None:
+    s3.way.restart("--die_after=170000")
+    with pytest.raises(ConnectionError) as raised:
+        mirror_records(uri, tmp_path, num_threads=1, retry_wait_s=0.01)
+    assert re.fullmatch(
+        rf"{uri}/voc-train-00002\S+: curlCode: \d+, .* at {s3.way.url}; tried 4 times. "
+        "The shards that are complete are kept: run again to go on",
+        str(raised.value),
+    )
+    (folder,) = tmp_path.iterdir()
+    with pytest.raises(FileNotFoundError, match="manifest.json: not a .complete. data set"):  # not taken for whole
+        records.open_split(folder, "train")
+    assert [name for name in SHARDS if (folder / name).exists()] == SHARDS[:2]
+
+    s3.way.start()
+    before = len(s3.requests())
+    assert mirror_records(uri, tmp_path) == folder
+    assert shard_reads(s3.requests()[before:]) == SHARDS[2:]  # only what was missing
+    assert mirrored_files(folder) == files_in(noisy_records)
+
+
+def test_http_goes_on_inside_a_shard(s3: S3, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    frame = records.frame_record(bytes(1 << 20))  # 1 MiB; 24 of them: three requests of 8 MiB and a bit
+    (source / SHARDS[0]).write_bytes(frame * 24)
+    (source / "voc-train-ids.txt").write_text("x\n" * 24)
+    write_manifest(source, num_bytes=24 * len(frame), num_examples=24)
+    with run_http(tmp_path, source, f"--die_after={18 << 20}") as web:  # in the third request
+        process = web.process
+        assert process
+        thread = threading.Thread(target=lambda: (process.wait(60), web.start()))
+        thread.start()
+        folder = mirror_records(web.url, tmp_path / "cache", retry_wait_s=0.5)
+        thread.join()
+        # 3 by the first server; then from byte 15 x 1 MiB or 16 x 1 MiB on, which takes 2: from the start it would be 3
+        assert web.requests().count(f"GET /{SHARDS[0]}") == 3 + 2
+    assert (folder / SHARDS[0]).read_bytes() == frame * 24
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("cut in a record", r"damaged or cut off \(truncated record at \d+.*\); tried 4 times. Build the records there"),
+        ("cut between records", r"is cut off: it has [\d,]+ bytes, the manifest says [\d,]+; tried 4 times. Build the"),
+        ("one bit", r"is damaged or cut off \(corrupted record at \d+.*\); tried 4 times. Build the records there again"),
+        ("another set", r"is damaged or of another data set \(crc32c [0-9a-f]{8}, manifest [0-9a-f]{8}\). Build the"),
+        ("gone", r"is not there, though the manifest names it. Build the records there again"),
+    ],
+)
+def test_a_damaged_shard_is_named_and_its_mirror_is_none(
+    s3: S3, uri: str, noisy_records: Path, tmp_path: Path, damage: str, message: str
+) -> None:
+    shard = SHARDS[1]
+    data = (noisy_records / shard).read_bytes()
+    frames = [int(line.split()[1]) for line in (noisy_records / records.index_name(shard)).read_text().splitlines()]
+    damaged = {
+        "cut in a record": data[:-100],
+        "cut between records": data[: -frames[-1]],
+        "one bit": data[:30_000] + bytes([data[30_000] ^ 1]) + data[30_001:],
+        "another set": data[frames[0] :] + data[: frames[0]],  # each record is sound
+        "gone": None,
+    }[damage]
+    path = f"{uri.removeprefix('s3://')}/{shard}"
+    s3.ask("DELETE", path) if damaged is None else s3.ask("PUT", path, damaged)
+    with pytest.raises((ValueError, FileNotFoundError), match=f"^{uri}/{shard} {message}") as raised:
+        mirror_records(uri, tmp_path, retry_wait_s=0.01)
+    assert "\n" not in str(raised.value)
+    (folder,) = tmp_path.iterdir()
+    assert not (folder / "manifest.json").exists() and not (folder / shard).exists()
+
+
+def test_damaged_ids_are_named(s3: S3, uri: str, tmp_path: Path) -> None:
+    s3.ask("PUT", f"{uri.removeprefix('s3://')}/voc-val-ids.txt", b"other\n")
+    with pytest.raises(ValueError, match=rf"^{uri}/voc-val-ids.txt is damaged \(crc32c .*\). Build the records there"):
+        localize(uri, tmp_path)
+    assert not list(tmp_path.glob("*/manifest.json"))
+
+
+def test_a_mirror_that_was_damaged_is_mended_by_what_is_missing(
+    s3: S3, uri: str, noisy_records: Path, tmp_path: Path
+) -> None:
+    folder = localize(uri, tmp_path)
+    (folder / SHARDS[0]).unlink()
+    (folder / records.index_name(SHARDS[1])).write_text("0 1\n")
+    with open(folder / SHARDS[2], "r+b") as file:  # of the right size: found because the mirror is looked over
+        file.write(b"xxxx")
+    before = len(s3.requests())
+    assert localize(uri, tmp_path) == folder
+    assert shard_reads(s3.requests()[before:]) == [SHARDS[0], SHARDS[2]]
+    assert mirrored_files(folder) == files_in(noisy_records)
+
+
+def test_other_records_at_the_same_address_get_another_folder(
+    s3: S3, uri: str, noisy_records: Path, tmp_path: Path
+) -> None:
+    folder = localize(uri, tmp_path)
+    changed = json.loads((noisy_records / "manifest.json").read_text()) | {"seed": 1}
+    s3.ask("PUT", f"{uri.removeprefix('s3://')}/manifest.json", json.dumps(changed).encode())
+    other = localize(uri, tmp_path)
+    assert other != folder and read_manifest(other).seed == 1 and read_manifest(folder).seed == 0
+
+
+def test_a_mirror_that_the_disk_has_no_room_for_is_refused_at_once(s3: S3, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    write_manifest(source, num_bytes=10**16, num_examples=1)  # 10,000 TB
+    with run_http(tmp_path, source) as web:
+        with pytest.raises(OSError, match=r"the mirror takes 10,000,000,000 MB more and [\d,]+ MB are free; make room"):
+            localize(web.url, tmp_path / "cache")
+        assert not any("tfrecord" in line for line in web.requests())
+
+
+def test_a_second_process_waits_and_takes_over_when_the_first_is_killed(
+    s3: S3, uri: str, noisy_records: Path, tmp_path: Path
+) -> None:
+    code = "import sys; from voc_tfdata import mirror; mirror.mirror_records(sys.argv[1], mirror.Path(sys.argv[2]), num_threads=1)"
+    environment = os.environ | CLIENT_ENVIRONMENT | {"S3_ENDPOINT": s3.way.url}
+    s3.way.restart("--stall_after=170000")  # once: the first process stands still in the third shard
+    first = subprocess.Popen([sys.executable, "-c", code, uri, str(tmp_path)], cwd=ROOT, env=environment)
+    try:
+        wait_for(lambda: len(list(tmp_path.glob("*/*.tfrecord"))) == 2 and list(tmp_path.glob("*/*00002*.part")))
+        results: list[Path] = []
+        second = threading.Thread(target=lambda: results.append(localize(uri, tmp_path)))
+        second.start()
+        second.join(0.5)
+        assert second.is_alive()  # it waits
+        before = len(s3.requests())
+    finally:
+        first.kill()
+        first.wait()
+    second.join(60)
+    (folder,) = results
+    assert shard_reads(s3.requests()[before:]) == SHARDS[2:]
+    assert mirrored_files(folder) == files_in(noisy_records)
+
+
+def wait_for(condition: object) -> None:
+    import time
+
+    deadline = time.monotonic() + 60
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def write_manifest(folder: Path, *, num_bytes: int, num_examples: int) -> None:
+    """Writes the manifest of one split of one shard; its checksums are those of its files, where there are any."""
+
+    def crc32c(name: str) -> str:
+        return records.crc32c_of_file(folder / name) if (folder / name).exists() else "00000000"
+
+    split = {
+        "num_examples": num_examples,
+        "shards": [
+            {"file": SHARDS[0], "num_examples": num_examples, "num_bytes": num_bytes, "crc32c": crc32c(SHARDS[0])}
+        ],
+        "ids_file": "voc-train-ids.txt",
+        "ids_crc32c": crc32c("voc-train-ids.txt"),
+        "positives": {"dog": 0},
+        "ignores": {"dog": 0},
+        "num_objects": 0,
+        "num_unlabelled": num_examples,
+    }
+    fields = {"classes": ["dog"], "seed": 0, "options": {}, "splits": {"train": split}, "skipped": [], "warnings": {}}
+    (folder / "manifest.json").write_text(json.dumps(fields | {"package_version": "", "schema_version": 1}))
