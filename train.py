@@ -1,6 +1,7 @@
 """Trains VGG16 on records of build_tfrecords, keeps the best model, and evaluates it on pictures it never saw.
 
     python train.py --flagfile=flags/voc2012.flags --records=records/voc2012 --out_dir=runs/voc2012
+    python train.py --flagfile=flags/voc2012.flags --records=s3://bucket/voc2012 --cache_dir=cache --out_dir=runs/a
 
 A run that was stopped, in whatever way, goes on where it stood when the same command is given again.
 Evaluation alone: --eval_only, of out_dir/best.keras or another --checkpoint.
@@ -20,6 +21,7 @@ from voc_tfdata.baselines import LabelCounts, counts_as_read
 from voc_tfdata.commands import check_no_arguments, quiet_start, run_command
 from voc_tfdata.manifest import Manifest, find_split, read_manifest
 from voc_tfdata.metrics import DEFINITIONS
+from voc_tfdata.mirror import localize
 from voc_tfdata.monitors import MONITORS
 from voc_tfdata.records import count_labels
 from voc_tfdata.summary import format_class_table
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-_RECORDS = flags.DEFINE_string("records", None, "Folder written by build_tfrecords.", required=True)
+_RECORDS = flags.DEFINE_string("records", None, "Folder written by build_tfrecords, or its URI.", required=True)
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder for everything this run writes.", required=True)
 _TRAIN_SPLIT = flags.DEFINE_string("train_split", "train", "Split to train on; a union: train+val.")
 _VAL_SPLIT = flags.DEFINE_string("val_split", "val", "Split that chooses the best epoch.")
@@ -42,7 +44,9 @@ _RESIZE = flags.DEFINE_enum("resize", "bilinear", ["bilinear", "antialias", "pad
 _AUGMENT = flags.DEFINE_enum("augment", "none", ["none", "flip", "crop"], "Augmentation; crop flips as well.")
 _COLOR_JITTER = flags.DEFINE_float("color_jitter", 0.0, "Random changes of brightness, contrast, saturation.", 0.0, 1.0)
 _CACHE = flags.DEFINE_enum("cache", "none", ["none", "decoded"], "decoded: keep resized pictures in one file.")
-_CACHE_DIR = flags.DEFINE_string("cache_dir", "", "Folder of that file; default: beside the records.")
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir", "", "Local folder of that file (default: beside the records), and of the mirror of remote records."
+)
 
 _WEIGHTS = flags.DEFINE_string("weights", "none", "none, imagenet, or an .h5 file of keras.applications' VGG16.")
 _BATCH_NORM = flags.DEFINE_bool("batch_norm", False, "Batch normalisation after convolutions, He initialisation.")
@@ -105,16 +109,17 @@ def main(argv: list[str]) -> int:
     with quiet_start():  # TensorFlow takes seconds to load: only now, when the flags are known to be right
         import tensorflow as tf
     tf.get_logger().setLevel("WARNING")  # with several devices it tells of every reduction
+    records_dir = localize(_RECORDS.value, _CACHE_DIR.value)
     best = str(Path(_OUT_DIR.value) / "best.keras")
     if _EVAL_ONLY.value:
-        _evaluate(_CHECKPOINT.value or best, manifest)
+        _evaluate(_CHECKPOINT.value or best, manifest, records_dir)
     else:
-        _train(manifest)
-        _evaluate(best, manifest)
+        _train(manifest, records_dir)
+        _evaluate(best, manifest, records_dir)
     return 0
 
 
-def _train(manifest: Manifest) -> None:
+def _train(manifest: Manifest, records_dir: Path) -> None:
     import tensorflow as tf
 
     from voc_tfdata import devices
@@ -148,12 +153,12 @@ def _train(manifest: Manifest) -> None:
         "cache_dir": _CACHE_DIR.value or None,
     }
     whole = replicas > 1  # batches only: one of fewer pictures than devices would leave a device without any
-    steps = epoch_steps(_RECORDS.value, _TRAIN_SPLIT.value, batch_size=_BATCH_SIZE.value, drop_remainder=whole)
-    validation = eval_dataset(_RECORDS.value, _VAL_SPLIT.value, with_ids=True, **reading)
+    steps = epoch_steps(records_dir, _TRAIN_SPLIT.value, batch_size=_BATCH_SIZE.value, drop_remainder=whole)
+    validation = eval_dataset(records_dir, _VAL_SPLIT.value, with_ids=True, **reading)
 
     def make_batches(start_step: int) -> tf.data.Dataset:
         batches = train_dataset(
-            _RECORDS.value,
+            records_dir,
             _TRAIN_SPLIT.value,
             seed=_SEED.value,
             start_step=start_step,
@@ -250,14 +255,14 @@ def _prepare_out_dir(identity: dict[str, object]) -> Path:
     return out_dir
 
 
-def _evaluate(checkpoint: str, manifest: Manifest) -> None:
+def _evaluate(checkpoint: str, manifest: Manifest, records_dir: Path) -> None:
     from voc_tfdata.checkpoint_report import report_checkpoint
 
     logging.info("evaluates %s on split %s", checkpoint, _TEST_SPLIT.value)
     out_dir = Path(_OUT_DIR.value)
     summary = report_checkpoint(
         checkpoint,
-        _RECORDS.value,
+        records_dir,
         out_dir,
         split=_TEST_SPLIT.value,
         train_counts=_count_labels(manifest, _TRAIN_SPLIT.value),

@@ -14,6 +14,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -86,6 +87,10 @@ class Server:
         text = re.sub(r"\x1b\[[0-9;]*m", "", self.log.read_text())
         return re.findall(r'"((?:GET|HEAD|PUT|POST|DELETE) \S+) HTTP', text)
 
+    def first_bytes(self, path: str) -> list[int]:
+        """Returns where the ranges of a file began that were asked for (of a web server)."""
+        return [int(start) for start in re.findall(rf'"GET {re.escape(path)} .*bytes=(\d+)-', self.log.read_text())]
+
 
 @dataclass
 class S3:
@@ -124,8 +129,8 @@ class S3:
 def s3_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     try:
         remote.open_file_system("s3://bucket")
-    except ImportError as err:
-        pytest.skip(str(err))
+    except ImportError:
+        pytest.skip("tensorflow-io is not installed, or not for this TensorFlow")
     pytest.importorskip("moto", reason="no S3 server: moto is not installed")
     with run_s3(tmp_path_factory.mktemp("s3")) as s3, pytest.MonkeyPatch.context() as patch:
         for name, value in CLIENT_ENVIRONMENT.items():
@@ -145,8 +150,8 @@ def s3(s3_of_session: S3) -> Iterator[S3]:
 
 @pytest.fixture(scope="session")
 def noisy_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Records of 16 pictures of noise, 4 shards of some 70 KB in split train, one of split val."""
-    pictures = {f"{k:04d}": encode(draw_noise(seed=k), "JPEG", quality=95) for k in range(20)}
+    """Records of 16 pictures of noise, 4 shards of some 200 KB in split train, one of split val."""
+    pictures = {f"{k:04d}": encode(draw_noise(160, 120, seed=k), "JPEG", quality=95) for k in range(20)}
     samples = {name: sample(VOC_CLASSES[k % 20], picture=jpeg) for k, (name, jpeg) in enumerate(pictures.items())}
     root = write_devkit(tmp_path_factory.mktemp("noisy") / "VOC", samples)
     build_records(root, root.parent / "records", split_ratios="train=0.8,val=0.2", num_shards=4, num_workers=1)
@@ -182,3 +187,17 @@ def _free_port() -> int:
     with socket.socket() as free:
         free.bind((HOST, 0))
         return free.getsockname()[1]
+
+
+def start_again_when_dead(server: Server) -> threading.Thread:
+    """Waits, in a thread, until a server is dead, and starts it again."""
+    process = server.process
+    assert process
+
+    def start() -> None:
+        assert process.wait(60) == 9  # it died, as told to
+        server.start()
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    return thread

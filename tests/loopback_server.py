@@ -61,6 +61,9 @@ def _serve_http(root: str, port: int, budget: _Budget, ranges: bool) -> None:
     class Handler(http.server.SimpleHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            self.log_message('"%s" %s %s', self.requestline, code, self.headers.get("Range", "bytes=0-"))
+
         def do_GET(self) -> None:
             path = Path(self.translate_path(self.path))
             if not path.is_file():

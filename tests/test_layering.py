@@ -15,10 +15,11 @@ PACKAGE = ROOT / "voc_tfdata"
 # From the bottom up: a module imports modules of lower layers, or of its own in the order written here.
 LAYERS = [
     ["version", "classes", "commands"],
-    ["devkit", "annotations", "images", "splits"],
+    ["transfer", "remote", "remote_files"],
+    ["devkit", "annotations", "jpeg", "images", "splits"],
     ["examples"],
-    ["manifest", "records"],
-    ["workers", "plan", "publish", "shards", "describe", "verify", "convert", "cli"],
+    ["manifest", "records", "streaming", "mirror"],
+    ["workers", "plan", "publish", "upload", "shards", "describe", "verify", "convert", "cli"],
 ]
 NO_TENSORFLOW = [name for layer in LAYERS for name in layer]
 

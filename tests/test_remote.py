@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import voc_tfdata
 from tests.loopback import CLIENT_ENVIRONMENT, S3
 from voc_tfdata import remote
 
@@ -21,7 +22,9 @@ def test_only_addresses_are_remote() -> None:
 
 
 def test_a_name_is_joined_with_one_slash() -> None:
-    assert remote.join("s3://bucket/voc/", "a.txt") == remote.join("s3://bucket/voc", "a.txt") == "s3://bucket/voc/a.txt"
+    assert (
+        remote.join("s3://bucket/voc/", "a.txt") == remote.join("s3://bucket/voc", "a.txt") == "s3://bucket/voc/a.txt"
+    )
 
 
 def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
@@ -33,7 +36,9 @@ def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
 def test_an_endpoint_without_its_scheme_is_asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S3_ENDPOINT", "")
     monkeypatch.setenv(name, "127.0.0.1:9000")
-    with pytest.raises(ValueError, match=rf"^{name}=127.0.0.1:9000 lacks its scheme; set {name}=http://127.0.0.1:9000 "):
+    with pytest.raises(
+        ValueError, match=rf"^{name}=127.0.0.1:9000 lacks its scheme; set {name}=http://127.0.0.1:9000 "
+    ):
         remote.open_file_system("s3://bucket/voc")
 
 
@@ -56,19 +61,39 @@ def test_what_the_user_has_set_is_kept(s3: S3, monkeypatch: pytest.MonkeyPatch) 
     assert os.environ["S3_CONNECT_TIMEOUT_MSEC"] == "10000"
 
 
+def skip_if_tensorflow_io_is_here() -> None:
+    try:
+        remote.open_file_system("s3://bucket")
+    except ImportError:
+        return
+    pytest.skip("tensorflow-io is installed")
+
+
 @pytest.mark.parametrize("uri", ["s3://bucket/voc", "http://127.0.0.1/voc", "az://account/voc", "hdfs://host/voc"])
 def test_without_a_tensorflow_io_that_fits_one_line_says_what_to_install(uri: str) -> None:
-    try:
-        import tensorflow_io  # noqa: F401
-    except ImportError:
-        pass
-    else:
-        pytest.skip("tensorflow-io is here")
+    skip_if_tensorflow_io_is_here()
     with pytest.raises(ImportError) as raised:
         remote.open_file_system(uri)
     message = str(raised.value)
-    assert message.startswith(f"{uri}: {uri.partition(':')[0]} addresses need tensorflow-io 0.37.1 with TensorFlow 2.16 ")
+    assert message.startswith(f"{uri}: {uri.partition(':')[0]} addresses need tensorflow-io 0.37.1 with TensorFlow ")
     assert "pip install 'voc_tfdata[io]' (Python 3.10 to 3.12)" in message and "\n" not in message
+
+
+def test_every_way_in_says_so(tmp_path: Path) -> None:
+    skip_if_tensorflow_io_is_here()
+    uri = "s3://bucket/voc"
+    for call in (
+        lambda: voc_tfdata.read_manifest(uri),
+        lambda: voc_tfdata.epoch_steps(uri, batch_size=1),
+        lambda: voc_tfdata.read_examples(uri, "train"),
+        lambda: voc_tfdata.train_dataset(uri, cache_dir=tmp_path),
+        lambda: voc_tfdata.eval_dataset(uri, "val", cache_dir=tmp_path),
+        lambda: voc_tfdata.build_records(tmp_path, uri),
+    ):
+        with pytest.raises(
+            ImportError, match=r"^s3://bucket/voc\S*: s3 addresses need .* pip install 'voc_tfdata\[io\]'"
+        ):
+            call()
 
 
 def test_google_storage_needs_no_tensorflow_io() -> None:

@@ -5,6 +5,8 @@
     python tools/inspect_records.py DIR --grid=out.png           # pictures with boxes and labels
     python tools/inspect_records.py DIR --verify                 # re-reads and decodes everything
 
+DIR may be a URI (s3://...), with --cache_dir for a local mirror of it.
+
 Exit status 1 if --verify finds a fault.
 """
 
@@ -22,6 +24,7 @@ from voc_tfdata.commands import run_command
 from voc_tfdata.describe import describe_manifest
 from voc_tfdata.examples import decode_example
 from voc_tfdata.manifest import Manifest, find_split, read_manifest
+from voc_tfdata.mirror import localize
 from voc_tfdata.records import iterate_records, read_ids
 from voc_tfdata.verify import verify_records
 
@@ -29,6 +32,9 @@ _IMAGE_ID = flags.DEFINE_string("image_id", None, "Print the fields of this imag
 _GRID = flags.DEFINE_string("grid", None, "PNG to draw the first pictures with their boxes and labels into.")
 _SPLIT = flags.DEFINE_string("split", None, "Split to draw from (default: the first).")
 _COUNT = flags.DEFINE_integer("count", 24, "Pictures in the grid.", lower_bound=1)
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir", "", "Local folder to mirror remote records into, for all but the overview."
+)
 _VERIFY = flags.DEFINE_bool("verify", False, "Re-read and decode everything; name every fault.")
 
 _TILE = 256  # pixels
@@ -41,8 +47,11 @@ def main(argv: list[str]) -> int:
     """Prints or draws what the flags ask for."""
     if len(argv) != 1:
         raise ValueError("give one folder of records: python tools/inspect_records.py DIR")
-    records_dir = Path(argv[0])
-    manifest = read_manifest(records_dir)
+    manifest = read_manifest(argv[0])
+    if not (_VERIFY.value or _IMAGE_ID.value or _GRID.value):
+        print_overview(manifest)
+        return 0
+    records_dir = localize(argv[0], _CACHE_DIR.value)
     if _VERIFY.value:
         return print_faults(records_dir, manifest)
     if _IMAGE_ID.value:
@@ -50,8 +59,6 @@ def main(argv: list[str]) -> int:
     elif _GRID.value:
         split = find_split(manifest, _SPLIT.value or next(iter(manifest.splits)), records_dir)[0]
         draw_grid(records_dir, manifest, split, _COUNT.value, Path(_GRID.value))
-    else:
-        print_overview(manifest)
     return 0
 
 

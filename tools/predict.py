@@ -32,12 +32,12 @@ def main(argv: list[str]) -> int:
     paths = find_pictures(argv)
     with quiet_start():
         import numpy as np
-        import tensorflow as tf
 
         from voc_tfdata.model_file import load_model
         from voc_tfdata.picture_grid import MAX_PICTURES
         from voc_tfdata.report import write_picture_grid, write_predictions_csv
         from voc_tfdata.serving import predict_jpegs
+        from voc_tfdata.transforms import decode_jpeg
 
     trained = load_model(_CHECKPOINT.value)
     shown: list[np.ndarray] = []
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
             if good:
                 seen += [str(path) for path, _ in good]
                 scores.append(predict_jpegs(trained, [jpeg for _, jpeg in good]))
-                shown += [tf.io.decode_jpeg(jpeg, channels=3).numpy() for _, jpeg in good[: MAX_PICTURES - len(shown)]]
+                shown += [decode_jpeg(jpeg).numpy() for _, jpeg in good[: MAX_PICTURES - len(shown)]]
     for fault in faults:
         logging.error("%s", fault)
     if faults and _ON_ERROR.value == "fail":

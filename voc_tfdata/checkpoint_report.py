@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from voc_tfdata.baselines import LabelCounts
 from voc_tfdata.dataset import eval_dataset, read_examples
@@ -16,6 +15,7 @@ from voc_tfdata.history import read_history
 from voc_tfdata.manifest import read_manifest
 from voc_tfdata.model_file import load_model
 from voc_tfdata.report import write_report
+from voc_tfdata.transforms import decode_jpeg
 
 SAMPLE_PICTURES = 20  # in the grid
 
@@ -86,5 +86,5 @@ def _sample_pictures(records_dir: str | Path, split: str) -> dict[str, npt.NDArr
     pictures = {}
     for example in read_examples(records_dir, split).take(SAMPLE_PICTURES):
         image_id = example["image/source_id"].numpy().decode()
-        pictures[image_id] = tf.io.decode_jpeg(example["image/encoded"], channels=3).numpy()
+        pictures[image_id] = decode_jpeg(example["image/encoded"]).numpy()
     return pictures

@@ -14,7 +14,10 @@ import tensorflow as tf
 
 from voc_tfdata import decoded, examples, fetch, loading, order, records, store_batches, transforms
 from voc_tfdata.inline_map import map_inline
-from voc_tfdata.manifest import Manifest, find_split, read_manifest
+from voc_tfdata.manifest import Manifest, Shard, find_split, read_manifest
+from voc_tfdata.mirror import localize
+from voc_tfdata.remote import is_uri
+from voc_tfdata.streaming import stream_records
 
 AUGMENTS = ("none", "flip", "crop")
 CACHES = ("none", "decoded")
@@ -49,7 +52,7 @@ def train_dataset(
     gives bit for bit what an unbroken one gives from there on.
 
     Args:
-      records_dir: folder written by build_records.
+      records_dir: folder written by build_records, or its URI (s3://, gs://, http://, ...) with a cache_dir.
       split: "train", or a union such as "train+val".
       batch_size: of the global batch, over all hosts.
       image_size: side of the images, in pixels.
@@ -68,7 +71,8 @@ def train_dataset(
       with_ids: whether to deliver the image ids, too.
       cache: "none" decodes each picture whenever it is delivered; "decoded" decodes all of them once into a file of
         uint8 pixels (with augment, of twice the size: mirror images are stored) and maps that into memory.
-      cache_dir: folder of that file; records_dir/decoded by default.
+      cache_dir: local folder of that file (records_dir/decoded by default), and of the mirror of remote records, which
+        is made once: shard by shard, verified, shared by all processes.
       drop_remainder: whether an epoch leaves out its last, partial batch; all batches are of one shape then. Without
         it hosts share that batch, too: if it has fewer examples than there are hosts, some deliver empty ones.
       num_threads: that decode; by default as many as the process has cores.
@@ -82,6 +86,8 @@ def train_dataset(
       FileNotFoundError: records_dir has no manifest.json, or a file is missing.
       ValueError: an argument is out of its range, or the files are not what the manifest says.
       OSError: the decoded store cannot be written.
+      ImportError, PermissionError, ConnectionError, OSError: the records are remote and cannot be mirrored; see
+        mirror.localize.
       tf.errors.InvalidArgumentError: while iterating: a record is damaged or gone; the message names shard and record.
     """
     host, num_hosts = _read_shard(shard, batch_size)
@@ -92,6 +98,7 @@ def train_dataset(
             f"start_step={start_step} must be 0 or more, seed={seed} must fit 64 bits, "
             f"color_jitter={color_jitter} must be 0 to 1"
         )
+    records_dir = localize(records_dir, cache_dir)
     manifest = read_manifest(records_dir)
     num_examples = _count_examples(manifest, split, records_dir)
     num_steps = order.steps_in_epoch(num_examples, batch_size, drop_remainder=drop_remainder)
@@ -157,7 +164,7 @@ def eval_dataset(
     """Returns every example of one split once, in record order, the last partial batch included.
 
     Args:
-      records_dir: folder written by build_records.
+      records_dir: folder written by build_records, or its URI with a cache_dir.
       split: "val", or a union such as "val+test".
       batch_size: images of a batch.
       image_size: side of the images, in pixels.
@@ -165,7 +172,7 @@ def eval_dataset(
       difficult: 1, -1 or 0 for a class with difficult objects only.
       with_ids: whether to deliver the image ids, too.
       cache: "none" or "decoded".
-      cache_dir: folder of the decoded store.
+      cache_dir: folder of the decoded store and of the mirror.
       num_threads: that decode.
       check: "checksums" or "sizes".
 
@@ -178,6 +185,7 @@ def eval_dataset(
     """
     _check_numbers(batch_size=batch_size, image_size=image_size, num_threads=num_threads)
     _check_choices(resize=resize, difficult=difficult, cache=cache)
+    records_dir = localize(records_dir, cache_dir)
     num_threads = num_threads or loading.count_cores()
     if cache == "decoded":
         store = _open_store(
@@ -204,7 +212,7 @@ def eval_dataset(
 
 
 def epoch_steps(records_dir: str | Path, split: str = "train", *, batch_size: int, drop_remainder: bool = False) -> int:
-    """Returns how many batches train_dataset takes to deliver a split once.
+    """Returns how many batches train_dataset takes to deliver a split once. Of a URI, it reads the manifest only.
 
     Raises:
       FileNotFoundError: records_dir has no manifest.json.
@@ -215,12 +223,13 @@ def epoch_steps(records_dir: str | Path, split: str = "train", *, batch_size: in
     return order.steps_in_epoch(num_examples, batch_size, drop_remainder=drop_remainder)
 
 
-def read_examples(records_dir: str | Path, split: str) -> tf.data.Dataset:
+def read_examples(records_dir: str | Path, split: str, *, cache_dir: str | Path | None = None) -> tf.data.Dataset:
     """Returns every field of every record of one split, streamed in record order.
 
     Args:
-      records_dir: folder written by build_records, on any file system that TensorFlow knows.
+      records_dir: folder written by build_records, or its URI: streamed over the network, or mirrored into cache_dir.
       split: "train", or a union such as "train+val".
+      cache_dir: local folder for the mirror of a URI; without it nothing is kept.
 
     Returns:
       Dataset of the dicts of parse_example; len() is the number of records.
@@ -228,20 +237,27 @@ def read_examples(records_dir: str | Path, split: str) -> tf.data.Dataset:
     Raises:
       FileNotFoundError: records_dir has no manifest.json.
       ValueError: unknown or empty split.
-      tf.errors.InvalidArgumentError: while iterating: a record is damaged or gone; the message names shard and record.
+      ImportError, PermissionError, ConnectionError, OSError: the records are remote and cannot be read.
+      tf.errors.OpError: while iterating: a record is damaged or gone; the message names shard and record.
     """
+    if cache_dir:
+        records_dir = localize(records_dir, cache_dir)
     manifest = read_manifest(records_dir)
     shards = [shard for name in find_split(manifest, split, records_dir) for shard in manifest.splits[name].shards]
-    paths = tf.constant([f"{records_dir}/{shard.file}" for shard in shards])
+    ds = stream_records(str(records_dir), shards) if is_uri(records_dir) else _read_records(Path(records_dir), shards)
+    ds = ds.map(lambda record: examples.parse_example(record, num_classes=len(manifest.classes)))
+    return ds.apply(tf.data.experimental.assert_cardinality(sum(shard.num_examples for shard in shards)))
+
+
+def _read_records(records_dir: Path, shards: list[Shard]) -> tf.data.Dataset:
+    paths = tf.constant([str(records_dir / shard.file) for shard in shards])
     counts = tf.constant([shard.num_examples for shard in shards], tf.int64)
 
     def read_shard(path: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
         ds = fetch.empty_at_error(tf.data.TFRecordDataset(path), count).enumerate()
         return ds.map(lambda number, record: fetch.check_record(record[1], path, number))
 
-    ds = tf.data.Dataset.from_tensor_slices((paths, counts)).flat_map(read_shard)
-    ds = ds.map(lambda record: examples.parse_example(record, num_classes=len(manifest.classes)))
-    return ds.apply(tf.data.experimental.assert_cardinality(sum(shard.num_examples for shard in shards)))
+    return tf.data.Dataset.from_tensor_slices((paths, counts)).flat_map(read_shard)
 
 
 def _open_store(

@@ -110,7 +110,7 @@ def open_store(path: Path, key: StoreKey) -> DecodedStore | None:
             labels = np.frombuffer(file.read(key.num_examples * key.num_classes), np.int8)
             if file.read() != _trailer(key):
                 return None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return DecodedStore(path, key, labels.reshape(key.num_examples, key.num_classes))
 

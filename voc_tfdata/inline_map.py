@@ -20,13 +20,16 @@ def map_inline(ds: tf.data.Dataset, function: Callable[..., Any], *, num_threads
 
     Args:
       ds: its elements are tensors, or tuples of tensors, which become the arguments of `function`.
-      function: of TensorFlow ops without control flow (tf.cond, tf.while_loop, tf.map_fn); returns a tensor or a tuple
-        of tensors.
+      function: of TensorFlow ops; returns a tensor or a tuple of tensors. It may hold no control flow (tf.cond,
+        tf.while_loop, tf.map_fn), nor sums of three and more tensors of one known shape (a + b + c): the graph
+        optimiser makes an accumulator of those, which this executor refuses.
       num_threads: how many elements are worked on at once; 1: each when it is asked for, on the asking thread.
     """
     spec = ds.element_spec
     with tf.device("CPU:0"):  # where data sets live: a device scope of the caller is not for them
-        traced = tf.function(function, autograph=False).get_concrete_function(
+        # The attribute is what Dataset.map gives its functions, too: it tells the graph optimiser whose they are.
+        attributes = {"_tf_data_function": True}
+        traced = tf.function(function, autograph=False, experimental_attributes=attributes).get_concrete_function(
             *(spec if isinstance(spec, tuple) else (spec,))
         )
         out_spec = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), traced.structured_outputs)

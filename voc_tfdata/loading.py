@@ -134,7 +134,7 @@ def load_planned(
     def keep(*batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return batch[:3]
 
-    ds = map_inline(steps, list_examples)
+    ds = steps.map(list_examples)
     ds = ds.unbatch()  # here, not later: nothing but an index and its draws has been shuffled
     ds = map_inline(ds, load, num_threads=num_threads)
     ds = ds.batch(share, drop_remainder=True)  # of one shape: an epoch's end does not drain what runs in parallel

@@ -11,6 +11,7 @@ kept and not loaded again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -29,16 +30,14 @@ from voc_tfdata.records import (
     crc32c_of_file,
     find_faults,
     format_index,
-    frame_record,
     index_name,
     iterate_records,
 )
-from voc_tfdata.remote_files import MAX_FAILURES, in_parallel, read_file, read_records, shared_progress
+from voc_tfdata.remote_files import in_parallel, read_file, shared_progress
+from voc_tfdata.streaming import REMEDY, read_frames
 
 _NUM_THREADS = 4  # shards at a time; the S3 client loads the parts of each in parallel, too
 _LOCK_NAME = ".lock"
-_REMEDY = "Build the records there again, or copy them anew"
-_RESUME = "The shards that are complete are kept: run again to go on"
 
 
 def localize(records_dir: str | Path, cache_dir: str | Path | None = None) -> Path:
@@ -137,12 +136,18 @@ def _mirror_shards(uri: str, folder: Path, shards: list[Shard], *, num_threads: 
     logging.info("mirrors %s, %d shards, %.1f MB, into %s", uri, len(shards), total / 1e6, folder)
     stop = threading.Event()
     with shared_progress(total) as count:
-        in_parallel(
-            lambda shard: _mirror_shard(uri, folder, shard, count, stop, retry_wait_s),
-            shards,
-            num_threads=num_threads,
-            stop=stop,
-        )
+
+        def bring(shard: Shard) -> None:
+            _mirror_shard(uri, folder, shard, count, stop, retry_wait_s)
+
+        try:
+            in_parallel(bring, shards, num_threads=num_threads, stop=stop)
+        except ConnectionError as err:
+            raise ConnectionError(f"{err}. The shards that are complete are kept: run again to go on") from err
+        except OSError as err:
+            if err.errno == errno.ENOSPC:  # from writing, which names no file
+                raise OSError(err.errno, err.strerror, str(folder)) from err
+            raise
 
 
 def _mirror_shard(
@@ -154,52 +159,16 @@ def _mirror_shard(
         sizes = [len(payload) + HEADER_BYTES + FOOTER_BYTES for payload in iterate_records(path)]
         count(shard.num_bytes)
     else:
-        part = folder / f"{shard.file}.part"
-        sizes = _load_shard(remote.join(uri, shard.file), part, shard, count, stop, retry_wait_s)
+        part, sizes = folder / f"{shard.file}.part", []
+        with open(part, "wb") as file:
+            for frame in read_frames(uri, shard, retry_wait_s=retry_wait_s, stop=stop):
+                file.write(frame)
+                sizes.append(len(frame))
+                count(len(frame))
         if stop.is_set():
             return
         os.replace(part, path)
     _write(folder / index_name(shard.file), format_index(sizes).encode())
-
-
-def _load_shard(
-    uri: str, part: Path, shard: Shard, count: Callable[[int], None], stop: threading.Event, retry_wait_s: float
-) -> list[int]:
-    """Writes a shard into part, goes on where a connection broke off, and returns the sizes of its frames, in bytes."""
-    checksum = google_crc32c.Checksum()
-    sizes: list[int] = []
-    have = failures = 0
-    with open(part, "wb") as file:
-        while have < shard.num_bytes and not stop.is_set():
-            before = have
-            try:
-                for payload in read_records(uri, have):
-                    frame = frame_record(payload)
-                    checksum.update(frame)
-                    file.write(frame)
-                    sizes.append(len(frame))
-                    have += len(frame)
-                    count(len(frame))
-                    if have >= shard.num_bytes or stop.is_set():
-                        break
-                else:
-                    raise ValueError(f"{uri} is cut off: it has {have:,} bytes, the manifest says {shard.num_bytes:,}")
-            except FileNotFoundError as err:
-                raise FileNotFoundError(f"{err}, though the manifest names it. {_REMEDY}") from err
-            except (ConnectionError, ValueError) as err:  # damage may be of the way
-                failures = 1 if have > before else failures + 1
-                if failures == MAX_FAILURES:
-                    remedy = _RESUME if isinstance(err, ConnectionError) else _REMEDY
-                    raise type(err)(f"{err}; tried {failures} times. {remedy}") from err
-                wait_s = retry_wait_s * 2 ** (failures - 1)
-                logging.warning("%s; trying again in %.0f s, from byte %d on", err, wait_s, have)
-                stop.wait(wait_s)
-    found = checksum.hexdigest().decode()
-    if not stop.is_set() and found != shard.crc32c:
-        raise ValueError(
-            f"{uri} is damaged or of another data set (crc32c {found}, manifest {shard.crc32c}). {_REMEDY}"
-        )
-    return sizes
 
 
 def _mirror_ids(uri: str, folder: Path, split: Split) -> None:
@@ -207,7 +176,7 @@ def _mirror_ids(uri: str, folder: Path, split: Split) -> None:
     data = read_file(source)
     found = f"{google_crc32c.value(data):08x}"
     if found != split.ids_crc32c:
-        raise ValueError(f"{source} is damaged (crc32c {found}, manifest {split.ids_crc32c}). {_REMEDY}")
+        raise ValueError(f"{source} is damaged (crc32c {found}, manifest {split.ids_crc32c}). {REMEDY}")
     _write(folder / split.ids_file, data)
 
 

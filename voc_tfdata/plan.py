@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -105,11 +106,16 @@ def count_split(split: str, ids: Sequence[str], plan: Plan, classes: Sequence[st
         shards=(),
         ids_file=ids_name(split),
         ids_crc32c=f"{google_crc32c.value(text.encode()):08x}",
-        positives={c: sum(plan.items[i].positives >> k & 1 for i in ids) for k, c in enumerate(classes)},
-        ignores={c: sum(plan.items[i].ignores >> k & 1 for i in ids) for k, c in enumerate(classes)},
+        positives=_count_bits((plan.items[i].positives for i in ids), classes),
+        ignores=_count_bits((plan.items[i].ignores for i in ids), classes),
         num_objects=sum(plan.items[i].num_objects for i in ids),
         num_unlabelled=sum(not plan.items[i].num_objects for i in ids),
     )
+
+
+def _count_bits(labels: Iterable[int], classes: Sequence[str]) -> dict[str, int]:
+    counts = Counter(labels)  # a few hundred sets of labels, however many images
+    return {c: sum(n for bits, n in counts.items() if bits >> k & 1) for k, c in enumerate(classes)}
 
 
 def ids_text(ids: Sequence[str]) -> str:

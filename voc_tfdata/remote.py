@@ -123,7 +123,9 @@ def _configure_s3() -> None:
         if not endpoint:
             continue
         if not endpoint.startswith(("http://", "https://")):
-            raise ValueError(f"{name}={endpoint} lacks its scheme; set {name}=http://{endpoint} (or https://{endpoint})")
+            raise ValueError(
+                f"{name}={endpoint} lacks its scheme; set {name}=http://{endpoint} (or https://{endpoint})"
+            )
         os.environ["S3_ENDPOINT"] = endpoint.rstrip("/")
         break
     for name, value in _S3_DEFAULTS.items():

@@ -76,7 +76,6 @@ def read_file(uri: str) -> bytes:
     """
     import tensorflow as tf
 
-
     def read() -> bytes:
         parts = []
         with _using(uri), tf.io.gfile.GFile(uri, "rb") as file:
@@ -167,8 +166,17 @@ def in_parallel(action: Callable[[T], object], items: Iterable[T], *, num_thread
     Args:
       stop: set when one has failed, or on Ctrl-C: for actions that can end early.
     """
+
+    def act(item: T) -> None:
+        if not stop.is_set():
+            try:
+                action(item)
+            except BaseException:
+                stop.set()  # here, before this thread takes the next item
+                raise
+
     with ThreadPoolExecutor(num_threads) as pool:
-        jobs = [pool.submit(action, item) for item in items]
+        jobs = [pool.submit(act, item) for item in items]
         try:
             for job in as_completed(jobs):
                 job.result()
@@ -214,6 +222,7 @@ def _explain(err: Exception, uri: str) -> Exception:
     if isinstance(err, (errors.PermissionDeniedError, errors.UnauthenticatedError)):
         return PermissionError(f"{uri}: access refused; {_credentials_hint(uri)}")
     if isinstance(err, (errors.DataLossError, errors.OutOfRangeError)):
+        what = what.partition("' failed")[0]  # truncated record at 1234' failed with ...
         return ValueError(f"{uri} is damaged or cut off ({what})")
     if "perform (23)" in what:  # curl: it sent more than was asked for
         return OSError(f"{uri}: the server ignores Range requests; use one that answers them (nginx, Apache, ...)")

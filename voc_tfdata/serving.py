@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from voc_tfdata.model_file import TrainedModel
-from voc_tfdata.transforms import resize_image
+from voc_tfdata.transforms import decode_jpeg, resize_image
 
 
 def predict_jpegs(trained: TrainedModel, jpegs: Sequence[bytes]) -> npt.NDArray[np.float32]:
@@ -38,7 +38,7 @@ def decode_jpegs(jpegs: tf.Tensor, image_size: int, *, resize: str) -> tf.Tensor
       resize: see eval_dataset.
     """
     return tf.map_fn(
-        lambda jpeg: resize_image(tf.io.decode_jpeg(jpeg, channels=3), image_size, resize=resize),
+        lambda jpeg: resize_image(decode_jpeg(jpeg), image_size, resize=resize),
         jpegs,
         fn_output_signature=tf.TensorSpec([image_size, image_size, 3], tf.uint8),
     )

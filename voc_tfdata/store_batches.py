@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from voc_tfdata import transforms
 from voc_tfdata.decoded import DecodedStore, map_store
-from voc_tfdata.inline_map import map_inline
 from voc_tfdata.loading import Plan, apply_difficult
 
 # Batches gathered at once. Memory is the limit of it, and more batches take more memory.
@@ -55,9 +54,7 @@ def gather_planned(
         return images, tf.cast(tf.gather(labels, indices), tf.float32), indices
 
     def map_steps(pixels: tf.Tensor) -> tf.data.Dataset:
-        if augment == "crop":  # has a loop
-            return steps.map(lambda step: gather(step, pixels), num_parallel_calls=num_calls, deterministic=True)
-        return map_inline(steps, lambda step: gather(step, pixels), num_threads=num_calls)
+        return steps.map(lambda step: gather(step, pixels), num_parallel_calls=num_calls, deterministic=True)
 
     num_calls = min(num_threads, _MAX_CALLS)
     return map_store(store, map_steps)
@@ -75,8 +72,9 @@ def gather_in_order(store: DecodedStore, *, batch_size: int, difficult: str, num
         return tf.gather(pixels, indices), tf.cast(tf.gather(labels, indices), tf.float32), indices
 
     def map_steps(pixels: tf.Tensor) -> tf.data.Dataset:
-        return map_inline(steps, lambda step: gather(step, pixels), num_threads=min(num_threads, _MAX_CALLS))
+        return steps.map(lambda step: gather(step, pixels), num_parallel_calls=num_calls, deterministic=True)
 
+    num_calls = min(num_threads, _MAX_CALLS)
     ds = map_store(store, map_steps)
     return ds.apply(tf.data.experimental.assert_cardinality(len(steps)))
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from voc_tfdata.annotations import Annotation, parse_annotation
 from voc_tfdata.devkit import BadFileError, Notice, SourceFile, read_file
@@ -44,8 +44,7 @@ class ScanTask:
     classes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
+class Scanned(NamedTuple):
     """What the plan needs of one annotation; kept for all images, so kept small."""
 
     image_id: str
@@ -201,7 +200,7 @@ def _open_part(path: str | None) -> Iterator[Any]:
         yield None
         return
     try:
-        with open(path, "wb", buffering=1 << 20) as part:  # 1 MiB
+        with open(path, "wb") as part:
             yield part
     except OSError as err:  # also from the flush on closing
         raise OSError(err.errno, err.strerror, path) from err
