@@ -12,16 +12,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from voc_tfdata import decoded, examples, fetch, loading, order, records, store_batches, transforms
+from voc_tfdata import arguments, examples, fetch, loading, order, records, store_batches, transforms
 from voc_tfdata.inline_map import map_inline
 from voc_tfdata.manifest import Manifest, Shard, find_split, read_manifest
 from voc_tfdata.mirror import localize
 from voc_tfdata.remote import is_uri
 from voc_tfdata.streaming import stream_records
 
-AUGMENTS = ("none", "flip", "crop")
-CACHES = ("none", "decoded")
-_STORE_BATCH = 64  # pictures decoded between two writes to the store
 _PREFETCH = 2  # batches
 
 
@@ -90,9 +87,9 @@ def train_dataset(
         mirror.localize.
       tf.errors.InvalidArgumentError: while iterating: a record is damaged or gone; the message names shard and record.
     """
-    host, num_hosts = _read_shard(shard, batch_size)
-    _check_numbers(batch_size=batch_size, image_size=image_size, num_threads=num_threads)
-    _check_choices(resize=resize, difficult=difficult, cache=cache, augment=augment)
+    host, num_hosts = arguments.read_shard(shard, batch_size)
+    arguments.check_numbers(batch_size=batch_size, image_size=image_size, num_threads=num_threads)
+    arguments.check_choices(resize=resize, difficult=difficult, cache=cache, augment=augment)
     if start_step < 0 or not -(2**63) <= seed < 2**63 or not 0 <= color_jitter <= 1:
         raise ValueError(
             f"start_step={start_step} must be 0 or more, seed={seed} must fit 64 bits, "
@@ -127,11 +124,11 @@ def train_dataset(
         "num_threads": num_threads,
     }
     if cache == "decoded":
-        store = _open_store(
+        store = store_batches.open_split_store(
             records_dir,
             split,
-            size=store_batches.stored_size(image_size, augment),
-            mirrored=augment != "none",
+            image_size=image_size,
+            augment=augment,
             resize=resize,
             cache_dir=cache_dir,
             num_threads=num_threads,
@@ -183,16 +180,16 @@ def eval_dataset(
     Raises:
       See train_dataset.
     """
-    _check_numbers(batch_size=batch_size, image_size=image_size, num_threads=num_threads)
-    _check_choices(resize=resize, difficult=difficult, cache=cache)
+    arguments.check_numbers(batch_size=batch_size, image_size=image_size, num_threads=num_threads)
+    arguments.check_choices(resize=resize, difficult=difficult, cache=cache)
     records_dir = localize(records_dir, cache_dir)
     num_threads = num_threads or loading.count_cores()
     if cache == "decoded":
-        store = _open_store(
+        store = store_batches.open_split_store(
             records_dir,
             split,
-            size=image_size,
-            mirrored=False,
+            image_size=image_size,
+            augment="none",
             resize=resize,
             cache_dir=cache_dir,
             num_threads=num_threads,
@@ -218,7 +215,7 @@ def epoch_steps(records_dir: str | Path, split: str = "train", *, batch_size: in
       FileNotFoundError: records_dir has no manifest.json.
       ValueError: unknown split, batch_size below 1, or drop_remainder leaves no batch.
     """
-    _check_numbers(batch_size=batch_size)
+    arguments.check_numbers(batch_size=batch_size)
     num_examples = _count_examples(read_manifest(records_dir), split, records_dir)
     return order.steps_in_epoch(num_examples, batch_size, drop_remainder=drop_remainder)
 
@@ -260,42 +257,6 @@ def _read_records(records_dir: Path, shards: list[Shard]) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices((paths, counts)).flat_map(read_shard)
 
 
-def _open_store(
-    records_dir: str | Path,
-    split: str,
-    *,
-    size: int,
-    mirrored: bool,
-    resize: str,
-    cache_dir: str | Path | None,
-    num_threads: int,
-    check: str,
-) -> decoded.DecodedStore:
-    manifest = read_manifest(records_dir)
-    key = decoded.StoreKey(
-        manifest=manifest.checksum,
-        split=split,
-        num_examples=_count_examples(manifest, split, records_dir),
-        num_classes=len(manifest.classes),
-        size=size,
-        resize=resize,
-        mirrored=mirrored,
-    )
-
-    def load() -> tf.data.Dataset:
-        ds = loading.load_in_order(
-            fetch.record_table(records.open_split(records_dir, split, check=check)),
-            num_classes=key.num_classes,
-            image_size=size,
-            resize=resize,
-            difficult="ignore",
-            num_threads=num_threads,
-        )
-        return _finish(ds.batch(_STORE_BATCH), None, num_threads)
-
-    return decoded.open_or_build(Path(cache_dir or Path(records_dir) / "decoded"), key, load)
-
-
 def _finish(ds: tf.data.Dataset, ids: tuple[str, ...] | None, num_threads: int) -> tf.data.Dataset:
     """Returns (images, labels[, ids]) of (images, labels, indices)."""
     if ids is None:
@@ -327,29 +288,3 @@ def _count_draws(augment: str, color_jitter: float, cache: str) -> int:
     if color_jitter:
         return transforms.JITTER.stop
     return transforms.LEFT + 1 if augment == "crop" else transforms.FLIP + 1
-
-
-def _read_shard(shard: tuple[int, int] | tf.distribute.InputContext, batch_size: int) -> tuple[int, int]:
-    if isinstance(shard, tf.distribute.InputContext):
-        shard = (shard.input_pipeline_id, shard.num_input_pipelines)
-    host, num_hosts = shard
-    if not 0 <= host < num_hosts:
-        raise ValueError(f"shard={shard}; it is (host, number of hosts), hosts counted from 0")
-    if num_hosts > batch_size:
-        raise ValueError(
-            f"batch_size={batch_size} is over all hosts, and there are {num_hosts}; give each at least one"
-        )
-    return host, num_hosts
-
-
-def _check_numbers(**numbers: int | None) -> None:
-    for name, number in numbers.items():
-        if number is not None and number < 1:
-            raise ValueError(f"{name}={number}; it must be 1 or more")
-
-
-def _check_choices(**chosen: str) -> None:
-    allowed = {"resize": transforms.RESIZES, "difficult": loading.DIFFICULT, "cache": CACHES, "augment": AUGMENTS}
-    for name, value in chosen.items():
-        if value not in allowed[name]:
-            raise ValueError(f"{name}={value!r}; it is one of: {', '.join(allowed[name])}")

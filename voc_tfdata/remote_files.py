@@ -25,15 +25,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 from absl import logging
 
 from voc_tfdata.remote import join, open_file_system, scheme_of
 from voc_tfdata.transfer import show_progress
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 MAX_FAILURES = 4  # tries in a row that bring nothing new
 _READ_ONLY = ("http", "https")
@@ -51,12 +48,10 @@ def check_writable(uri: str) -> None:
     """
     if scheme_of(uri) in _READ_ONLY:
         raise ValueError(f"{uri}: {scheme_of(uri)} addresses can only be read; write to a local folder, s3:// or gs://")
-    import tensorflow as tf
-
     probe = join(uri, ".voc_tfdata_can_write")
 
     def write_and_remove() -> None:
-        with _using(uri):
+        with _using(uri) as tf:
             if scheme_of(uri) in _FOLDERS_ARE_MADE:
                 tf.io.gfile.makedirs(uri)
             with tf.io.gfile.GFile(probe, "wb") as file:
@@ -74,11 +69,10 @@ def read_file(uri: str) -> bytes:
       PermissionError, ConnectionError, OSError: it cannot be read (no such bucket, for one).
       ValueError, ImportError: see open_file_system.
     """
-    import tensorflow as tf
 
     def read() -> bytes:
         parts = []
-        with _using(uri), tf.io.gfile.GFile(uri, "rb") as file:
+        with _using(uri) as tf, tf.io.gfile.GFile(uri, "rb") as file:
             while part := file.read(_READ_BYTES):
                 parts.append(part)
         return b"".join(parts)
@@ -93,15 +87,13 @@ def read_records(uri: str, offset: int) -> Iterator[bytes]:
       ValueError: a record is damaged or cut off.
       FileNotFoundError, PermissionError, ConnectionError, OSError: it cannot be read.
     """
-    import tensorflow as tf
+    with _using(uri) as tf:
 
-    def records_from(start: tf.Tensor) -> tf.data.Dataset:
-        records = tf.raw_ops.TFRecordDatasetV2(
-            filenames=[uri], compression_type="", buffer_size=_READ_BYTES, byte_offsets=start[None], metadata=""
-        )
-        return tf.data.experimental.from_variant(records, tf.TensorSpec([], tf.string))
+        def records_from(start: Any) -> Any:
+            options = {"compression_type": "", "buffer_size": _READ_BYTES, "metadata": ""}
+            records = tf.raw_ops.TFRecordDatasetV2(filenames=[uri], byte_offsets=start[None], **options)
+            return tf.data.experimental.from_variant(records, tf.TensorSpec([], tf.string))
 
-    with _using(uri):
         ds = tf.data.Dataset.from_tensors(tf.constant(offset, tf.int64))
         ds = ds.flat_map(records_from)  # TensorFlow cannot start an iterator over the bare operation with offsets
         yield from ds.as_numpy_iterator()
@@ -113,10 +105,9 @@ def write_file(local: Path, uri: str) -> None:
     Raises:
       PermissionError, ConnectionError, OSError: it cannot be written.
     """
-    import tensorflow as tf
 
     def write() -> None:
-        with _using(uri):
+        with _using(uri) as tf:
             tf.io.gfile.copy(str(local), uri, overwrite=True)
 
     try_again(write)
@@ -124,10 +115,9 @@ def write_file(local: Path, uri: str) -> None:
 
 def remove_file(uri: str) -> None:
     """Removes a file, if it is there."""
-    import tensorflow as tf
 
     def remove() -> None:
-        with contextlib.suppress(FileNotFoundError), _using(uri):
+        with contextlib.suppress(FileNotFoundError), _using(uri) as tf:
             tf.io.gfile.remove(uri)
 
     try_again(remove)
@@ -135,10 +125,9 @@ def remove_file(uri: str) -> None:
 
 def list_folder(uri: str) -> list[str]:
     """Returns the names in a folder; none if it is not there."""
-    import tensorflow as tf
 
     def names() -> list[str]:
-        with contextlib.suppress(FileNotFoundError), _using(uri):
+        with contextlib.suppress(FileNotFoundError), _using(uri) as tf:
             return sorted(tf.io.gfile.listdir(uri))
         return []
 
@@ -200,14 +189,14 @@ def shared_progress(total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextlib.contextmanager
-def _using(uri: str) -> Iterator[None]:
-    """Opens the file system, and turns what TensorFlow raises into a built-in exception of one line."""
-    open_file_system(uri)
-    from tensorflow import errors
+def _using(uri: str) -> Iterator[Any]:
+    """Yields TensorFlow, able to use the URI; turns what it raises into a built-in exception of one line."""
+    open_file_system(uri)  # before the import, which takes seconds
+    import tensorflow as tf
 
     try:
-        yield
-    except errors.OpError as err:
+        yield tf
+    except tf.errors.OpError as err:
         raise _explain(err, uri) from err
 
 

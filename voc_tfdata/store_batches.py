@@ -1,5 +1,6 @@
-"""Batches from the decoded store: whole batches are gathered from the mapped pixels, no picture is touched alone.
+"""Batches from the decoded store: gathered from the mapped pixels, a batch at a time.
 
+store = open_split_store("records/voc2012", "train", image_size=224, augment="flip", ...)
 ds = gather_planned(store, steps, plan, image_size=224, augment="flip", ...)       # plan: step -> Plan
 ds = gather_in_order(store, batch_size=32, ...)
 """
@@ -7,19 +8,66 @@ ds = gather_in_order(store, batch_size=32, ...)
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import tensorflow as tf
 
 from voc_tfdata import transforms
-from voc_tfdata.decoded import DecodedStore, map_store
-from voc_tfdata.loading import Plan, apply_difficult
+from voc_tfdata.decoded import DecodedStore, StoreKey, map_store, open_or_build
+from voc_tfdata.fetch import record_table
+from voc_tfdata.inline_map import map_inline
+from voc_tfdata.loading import Plan, apply_difficult, load_in_order, set_threads
+from voc_tfdata.manifest import find_split, read_manifest
+from voc_tfdata.records import open_split
 
 # Batches gathered at once. Memory is the limit of it, and more batches take more memory.
 _MAX_CALLS = 4
+_WRITE_BATCH = 64  # pictures decoded between two writes
 
 
-def stored_size(image_size: int, augment: str) -> int:
-    """Returns the side of the stored pictures: 8/7 of the image for windows, 256 for 224 (VGG, ResNet)."""
+def open_split_store(
+    records_dir: str | Path,
+    split: str,
+    *,
+    image_size: int,
+    augment: str,
+    resize: str,
+    cache_dir: str | Path | None,
+    num_threads: int,
+    check: str,
+) -> DecodedStore:
+    """Returns the decoded store of a split, built if need be; see train_dataset for the arguments.
+
+    The records are opened only to build it: a store names the manifest that it was built under.
+    """
+    manifest = read_manifest(records_dir)
+    key = StoreKey(
+        manifest=manifest.checksum,
+        split=split,
+        num_examples=sum(manifest.splits[name].num_examples for name in find_split(manifest, split, records_dir)),
+        num_classes=len(manifest.classes),
+        size=_stored_size(image_size, augment),
+        resize=resize,
+        mirrored=augment != "none",
+    )
+
+    def load() -> tf.data.Dataset:
+        ds = load_in_order(
+            record_table(open_split(records_dir, split, check=check)),
+            num_classes=key.num_classes,
+            image_size=key.size,
+            resize=resize,
+            difficult="ignore",
+            num_threads=num_threads,
+        )
+        ds = map_inline(ds.batch(_WRITE_BATCH), lambda images, labels, indices: (images, labels))
+        return set_threads(ds.prefetch(2), num_threads)
+
+    return open_or_build(Path(cache_dir or Path(records_dir) / "decoded"), key, load)
+
+
+def _stored_size(image_size: int, augment: str) -> int:
+    """Returns the side of the stored pictures: for windows 8/7 of the image, 256 for 224 (VGG, ResNet)."""
     return -(-image_size * 8 // 7) if augment == "crop" else image_size
 
 

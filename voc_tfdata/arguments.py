@@ -1,0 +1,42 @@
+"""Checks of the arguments of the public data set functions: each names the argument, what it is and what it may be."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+CHOICES = {
+    "resize": ("bilinear", "antialias", "pad"),
+    "difficult": ("positive", "ignore", "negative"),
+    "augment": ("none", "flip", "crop"),
+    "cache": ("none", "decoded"),
+}
+
+
+def read_shard(shard: tuple[int, int] | tf.distribute.InputContext, batch_size: int) -> tuple[int, int]:
+    """Returns (host, number of hosts).
+
+    Raises:
+      ValueError: there is no such host, or a global batch has not one example for each.
+    """
+    if isinstance(shard, tf.distribute.InputContext):
+        shard = (shard.input_pipeline_id, shard.num_input_pipelines)
+    host, num_hosts = shard
+    if not 0 <= host < num_hosts:
+        raise ValueError(f"shard={shard}; it is (host, number of hosts), hosts counted from 0")
+    if num_hosts > batch_size:
+        raise ValueError(f"batch_size={batch_size} is over all hosts, and there are {num_hosts}: give each at least one")
+    return host, num_hosts
+
+
+def check_numbers(**numbers: int | None) -> None:
+    """Raises ValueError for a number below 1; None passes."""
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise ValueError(f"{name}={number}; it must be 1 or more")
+
+
+def check_choices(**chosen: str) -> None:
+    """Raises ValueError for a value that is not among the CHOICES of its name."""
+    for name, value in chosen.items():
+        if value not in CHOICES[name]:
+            raise ValueError(f"{name}={value!r}; it is one of: {', '.join(CHOICES[name])}")
