@@ -1,4 +1,4 @@
-"""An HTTP server with Range, and a relay of connections, that die or fall silent when told to. Standard library only.
+"""An HTTP server with Range, and a relay of connections, that die, fall silent or hang up when told to. Standard library only.
 
 python tests/loopback_server.py http ROOT -p PORT --die_after=5000
 python tests/loopback_server.py relay TARGET_PORT -p PORT --stall_after=5000
@@ -20,10 +20,10 @@ HOST = "127.0.0.1"
 
 
 class _Budget:
-    """Bytes that may be sent before the process dies, or before one connection falls silent; -1: never."""
+    """Bytes that may be sent before the process dies, one connection falls silent, or is cut; -1: never."""
 
-    def __init__(self, die_after: int, stall_after: int) -> None:
-        self.die_after, self.stall_after = die_after, stall_after
+    def __init__(self, die_after: int, stall_after: int, cut_after: int) -> None:
+        self.die_after, self.stall_after, self.cut_after = die_after, stall_after, cut_after
         self.sent, self.lock = 0, threading.Lock()
 
     def send(self, connection: socket.socket, data: bytes) -> None:
@@ -35,6 +35,10 @@ class _Budget:
         if before < self.stall_after <= self.sent:
             connection.sendall(data[: self.stall_after - before])
             threading.Event().wait()
+        if before < self.cut_after <= self.sent:
+            connection.sendall(data[: self.cut_after - before])
+            connection.shutdown(socket.SHUT_RDWR)
+            raise ConnectionAbortedError
         connection.sendall(data)
 
 
@@ -95,9 +99,10 @@ if __name__ == "__main__":
     parser.add_argument("-p", type=int, required=True)
     parser.add_argument("--die_after", type=int, default=-1)
     parser.add_argument("--stall_after", type=int, default=-1)
+    parser.add_argument("--cut_after", type=int, default=-1)
     parser.add_argument("--no_ranges", action="store_true")
     args = parser.parse_args()
-    budget = _Budget(args.die_after, args.stall_after)
+    budget = _Budget(args.die_after, args.stall_after, args.cut_after)
     if args.kind == "http":
         _serve_http(args.what, args.p, budget, not args.no_ranges)
     else:

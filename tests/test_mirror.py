@@ -110,6 +110,15 @@ def test_a_server_that_dies_and_comes_back_is_asked_again(
     assert mirrored_files(folder) == files_in(noisy_records)
 
 
+def test_what_the_s3_client_garbles_after_a_broken_connection_is_read_again(
+    s3: S3, uri: str, noisy_records: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    s3.way.restart(f"--cut_after={bytes_into_the_third_shard(noisy_records)}")
+    folder = mirror_records(uri, tmp_path, num_threads=1, retry_wait_s=0.01)
+    assert f"{SHARDS[2]} is damaged or cut off (corrupted record at" in caplog.text  # else this test tests nothing
+    assert mirrored_files(folder) == files_in(noisy_records)
+
+
 def test_a_server_that_stays_dead_is_one_line_and_what_is_whole_is_kept(
     s3: S3, uri: str, noisy_records: Path, tmp_path: Path
 ) -> None:

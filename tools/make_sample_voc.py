@@ -92,6 +92,8 @@ def plan_pictures(num_images: int, seed: int) -> list[Plan]:
             if "person" not in mains and count < 3 and rng.random() < 0.2:
                 mains.append("person")
             extras = [str(rng.choice(VOC_CLASSES))] if number % 4 == 0 else []
+            if number % 8 == 2:
+                extras = [mains[0]]  # a class with a difficult object beside one that counts
             plans.append(Plan(ids.pop(), split, tuple(mains), tuple(extras)))
     return sorted(plans)
 

@@ -173,11 +173,12 @@ def _mirror_shard(
 
 def _mirror_ids(uri: str, folder: Path, split: Split) -> None:
     source = remote.join(uri, split.ids_file)
-    data = read_file(source)
-    found = f"{google_crc32c.value(data):08x}"
-    if found != split.ids_crc32c:
-        raise ValueError(f"{source} is damaged (crc32c {found}, manifest {split.ids_crc32c}). {REMEDY}")
-    _write(folder / split.ids_file, data)
+    for _ in range(2):  # twice: what looks like damage may be of the way
+        data = read_file(source)
+        found = f"{google_crc32c.value(data):08x}"
+        if found == split.ids_crc32c:
+            return _write(folder / split.ids_file, data)
+    raise ValueError(f"{source} is damaged (crc32c {found}, manifest {split.ids_crc32c}). {REMEDY}")
 
 
 def _write(path: Path, data: bytes) -> None:
