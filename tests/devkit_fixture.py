@@ -83,7 +83,9 @@ def annotation_xml(*objects: str, filename: str = "", width: int = 32, height: i
 
 def object_xml(name: str, *, box: Sequence[float] = (4, 6, 16, 12), difficult: str = "0", inside: str = "") -> str:
     """Returns an <object> element; box is xmin, ymin, xmax, ymax in pixels."""
-    sides = "".join(f"<{side}>{value}</{side}>" for side, value in zip(("xmin", "ymin", "xmax", "ymax"), box))
+    sides = "".join(
+        f"<{side}>{value}</{side}>" for side, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
+    )
     return (
         f"<object><name>{name}</name><pose>Left</pose><truncated>0</truncated>"
         f"<difficult>{difficult}</difficult><bndbox>{sides}</bndbox>{inside}</object>"

@@ -4,7 +4,8 @@
     s3.way.kill(); s3.way.start("--die_after=5000")          # on the same port; what the S3 server holds, it keeps
 
 The relay and the HTTP server can be told to die, or to fall silent or hang up once, after so many bytes sent, in the
-middle of an answer. The S3 client reads its address once a process: so a session has one relay, and one S3 server behind it.
+middle of an answer. The S3 client reads its address once a process: so a session has one relay, and one S3 server
+behind it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An HTTP server with Range, and a relay of connections, that die, fall silent or hang up when told to. Standard library only.
+"""A web server with Range, and a relay of connections, that die, fall silent or hang up when told to.
 
 python tests/loopback_server.py http ROOT -p PORT --die_after=5000
 python tests/loopback_server.py relay TARGET_PORT -p PORT --stall_after=5000

@@ -1,4 +1,4 @@
-"""One XML file -> labels: only an object's own name counts, spelling and encoding do not matter, traps do not spring."""
+"""One annotation file: labels, difficult flags, boxes and encodings come out as they stand there, or it is named."""
 
 from __future__ import annotations
 

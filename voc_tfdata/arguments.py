@@ -24,7 +24,9 @@ def read_shard(shard: tuple[int, int] | tf.distribute.InputContext, batch_size: 
     if not 0 <= host < num_hosts:
         raise ValueError(f"shard={shard}; it is (host, number of hosts), hosts counted from 0")
     if num_hosts > batch_size:
-        raise ValueError(f"batch_size={batch_size} is over all hosts, and there are {num_hosts}: give each at least one")
+        raise ValueError(
+            f"batch_size={batch_size} is over all hosts, and there are {num_hosts}: give each at least one"
+        )
     return host, num_hosts
 
 
