@@ -11,16 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.devkit_fixture import plain_jpeg, sample, write_devkit, write_list
-from voc_tfdata.devkit import (
-    BadFileError,
-    Devkit,
-    SourceFile,
-    find_picture,
-    open_devkit,
-    read_file,
-    read_split_list,
-    stem_of,
-)
+from voc_tfdata.devkit import BadFileError, Devkit, SourceFile, open_devkit, read_file, stem_of
+from voc_tfdata.pairing import find_picture, read_split_list
 
 NFC, NFD = unicodedata.normalize("NFC", "caf\u00e9"), unicodedata.normalize("NFD", "caf\u00e9")
 

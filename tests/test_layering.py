@@ -16,7 +16,7 @@ PACKAGE = ROOT / "voc_tfdata"
 LAYERS = [
     ["version", "classes", "commands"],
     ["transfer", "remote", "remote_files"],
-    ["devkit", "annotations", "jpeg", "images", "splits"],
+    ["devkit", "pairing", "annotations", "jpeg", "images", "splits"],
     ["examples"],
     ["manifest", "records", "streaming", "mirror"],
     ["workers", "plan", "publish", "upload", "shards", "describe", "verify", "convert", "cli"],

@@ -92,3 +92,4 @@ def test_data_sets_of_a_uri_are_those_of_the_local_folder(
                 tf.debugging.assert_equal(one, other)
         with pytest.raises(ValueError, match=f"^{uri} is remote: give cache_dir="):
             make(uri)
+    assert voc_tfdata.verify_records(uri, cache_dir=tmp_path) == []

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -55,7 +54,6 @@ def finished(records: Path) -> Path:
         "--image_size=32",
         "--batch_size=2",
         "--epochs=2",
-        "--optimizer=adam",
         "--learning_rate=1e-4",
         "--warmup_steps=2",
         "--cosine_decay",
@@ -80,11 +78,11 @@ def rows_of(out_dir: Path) -> list[dict[str, str]]:
 
 
 def step_of(out_dir: Path) -> int:
-    """Returns how many steps the saved state has behind it, 0 if there is none."""
+    """Returns how many steps the saved state has behind it, 0 if there is no sound one."""
     try:
         with np.load(out_dir / "state.npz") as file:
             return json.loads(str(file["state"]))["step"]
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return 0
 
 
@@ -127,13 +125,14 @@ def test_each_epoch_is_a_line_of_the_log_and_of_the_history(finished: Path) -> N
 @pytest.mark.slow
 def test_killed_within_an_epoch_it_ends_with_the_same_weights(finished: Path) -> None:
     out_dir = finished.with_name("killed")
-    shutil.copytree(finished, out_dir)  # a run is there already: --resume=false starts anew all the same
+    out_dir.mkdir()
+    (out_dir / "state.npz").write_text("of a run that is not to be gone on with: see --resume=false")
     flags = f"--flagfile={finished / 'flags.txt'}", f"--out_dir={out_dir}"
     victim = subprocess.Popen(
         command(*flags, "--resume=false", "--checkpoint_minutes=0"), cwd=ROOT, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 240
-    while not 2 <= step_of(out_dir) < STEPS and victim.poll() is None and time.monotonic() < deadline:
+    while not step_of(out_dir) and victim.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     victim.kill()
     assert victim.wait() == -9
@@ -145,7 +144,7 @@ def test_killed_within_an_epoch_it_ends_with_the_same_weights(finished: Path) ->
     assert f"goes on after step {stopped_at}, in epoch 1" in again.stderr
     with np.load(finished / "state.npz") as undisturbed, np.load(out_dir / "state.npz") as resumed:
         names = [name for name in undisturbed if name.startswith("variable")]
-        assert len(names) > 90  # 32 weights, their two slots, counters, dropout's seeds
+        assert len(names) > 2 * 32  # weights and their slots, counters, dropout's seeds
         for name in names:
             assert undisturbed[name].tobytes() == resumed[name].tobytes(), name
     assert rows_of(finished) == rows_of(out_dir)

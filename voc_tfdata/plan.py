@@ -17,8 +17,9 @@ import numpy as np
 from absl import logging
 
 from voc_tfdata import splits
-from voc_tfdata.devkit import BadFileError, Devkit, Notice, SourceFile, find_picture, read_split_list
+from voc_tfdata.devkit import BadFileError, Devkit, Notice, SourceFile
 from voc_tfdata.manifest import Split
+from voc_tfdata.pairing import find_picture, read_split_list
 from voc_tfdata.records import ids_name
 from voc_tfdata.workers import Run, Scanned, ScanTask, scan_chunk
 

@@ -105,8 +105,9 @@ def _deal(
         if rows is None:
             rows = order[left[order, label]]
         for row in rows:
-            lacking = wanted[:, label] if label >= 0 else np.zeros(len(shares))
-            best = max(np.flatnonzero(room > 0), key=lambda k: (round(lacking[k], 9), room[k] * 1.0, -k))
+            lacking = wanted[:, label].tolist() if label >= 0 else [0.0] * len(shares)
+            free = room.tolist()
+            best = max(range(len(free)), key=lambda k: (free[k] > 0, round(lacking[k], 9), free[k], -k))
             owner[row] = best
             room[best] -= 1
             wanted[best] -= matrix[row]
@@ -122,6 +123,7 @@ def _exchange(matrix: npt.NDArray[np.bool_], owner: npt.NDArray[np.int64], share
     values = matrix.astype(np.int64)
     counts = np.stack([values[owner == k].sum(axis=0) for k in range(len(shares))])
     target = np.outer(shares, totals)
+    tried = (4 << 20) // (8 * matrix.shape[1])  # exchanges looked at in one go: 4 MiB of int64
     for _ in range(4 * matrix.shape[1]):
         miss = counts - target
         # Within one image of its share is as good as it gets; start from the label furthest beyond that.
@@ -132,8 +134,8 @@ def _exchange(matrix: npt.NDArray[np.bool_], owner: npt.NDArray[np.int64], share
         sign = 1 if miss[k, label] > 0 else -1
         other = int(np.argmin(sign * miss[:, label]))
         giver, taker = (k, other) if sign > 0 else (other, k)
-        out = np.flatnonzero((owner == giver) & matrix[:, label])[:200]
-        back = np.flatnonzero((owner == taker) & ~matrix[:, label])[:2000]
+        out = np.flatnonzero((owner == giver) & matrix[:, label])[:100]
+        back = np.flatnonzero((owner == taker) & ~matrix[:, label])[: max(1, tried // max(1, len(out)))]
         moved = values[out][:, None, :] - values[back][None, :, :]  # [out, back, C]
         after = (((miss[giver] - moved) ** 2 + (miss[taker] + moved) ** 2) * weight).sum(axis=2)
         before = ((miss[giver] ** 2 + miss[taker] ** 2) * weight).sum()

@@ -14,19 +14,25 @@ from voc_tfdata.devkit import BadFileError
 from voc_tfdata.examples import decode_example
 from voc_tfdata.images import load_upright_jpeg
 from voc_tfdata.manifest import Shard, Split, read_manifest
+from voc_tfdata.mirror import localize
 from voc_tfdata.records import find_faults, iterate_records, read_ids
 
 
-def verify_records(records_dir: str | Path) -> list[str]:
+def verify_records(records_dir: str | Path, *, cache_dir: str | Path | None = None) -> list[str]:
     """Returns a line for every fault: it names shard, record and image. An empty list: all is as it was written.
 
     Checks names, sizes and checksums of all files, the framing of every record, that its picture decodes and has the
     recorded size and SHA-256, that ids stand in the recorded order, and that the labels add up to the manifest's.
 
+    Args:
+      records_dir: folder written by build_records, or its URI with a cache_dir.
+      cache_dir: local folder to mirror a URI into.
+
     Raises:
-      FileNotFoundError, ValueError: there is no readable manifest.
+      FileNotFoundError, ValueError: there is no readable manifest, or a URI without cache_dir. Of a URI also what
+        mirror.localize raises.
     """
-    records_dir = Path(records_dir)
+    records_dir = localize(records_dir, cache_dir)
     manifest = read_manifest(records_dir)
     faults: list[str] = []
     for name, split in manifest.splits.items():
