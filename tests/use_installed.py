@@ -22,14 +22,15 @@ def main(argv: list[str]) -> None:
     val_ds = voc_tfdata.eval_dataset(records, split="val", batch_size=4, image_size=64)
     model = tf.keras.Sequential(
         [
-            tf.keras.layers.Rescaling(1 / 255, input_shape=(64, 64, 3)),
+            tf.keras.Input((64, 64, 3)),
+            tf.keras.layers.Rescaling(1 / 255),
             tf.keras.layers.GlobalAveragePooling2D(),
             tf.keras.layers.Dense(20, activation="sigmoid"),
         ]
     )
     model.compile("sgd", "binary_crossentropy")
     steps = voc_tfdata.epoch_steps(records, "train", batch_size=4)
-    model.fit(train_ds, steps_per_epoch=steps, validation_data=val_ds, verbose=0)
+    model.fit(train_ds, steps_per_epoch=steps, validation_data=val_ds, shuffle=False, verbose=0)
     for images, labels in train_ds.take(2):
         assert images.shape == (4, 64, 64, 3) and images.dtype == tf.uint8
         assert labels.shape == (4, 20) and labels.dtype == tf.float32
