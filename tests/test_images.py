@@ -351,6 +351,14 @@ def test_the_shorter_side_is_shrunk_and_never_enlarged():
     assert load(small, shorter_side=24).jpeg == small
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_picture_is_shrunk_to_the_same_size_and_colours(orientation):
+    stored = store_turned(orientation).resize((3000, 2250) if orientation == 1 else (2250, 3000))
+    picture = load(encode(stored, "JPEG", exif=exif(orientation)), shorter_side=30)
+    assert (picture.width, picture.height) == (40, 30)
+    assert is_close(quarters_of(picture.jpeg), QUARTERS)
+
+
 def test_shrinking_does_not_alias():
     pixels = np.zeros((256, 256, 3), np.uint8)
     pixels[:, ::2] = 255  # columns black and white by turns: grey when looked at from afar

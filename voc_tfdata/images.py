@@ -11,6 +11,7 @@ last byte.
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,6 +87,9 @@ def load_upright_jpeg(
             changes += (
                 f"{image.mode} JPEG re-encoded" if header is not None else f"{image.format} re-encoded as JPEG",
             )
+        if shorter_side is not None and header is not None:  # JPEG: decoded at 1/2, 1/4 or 1/8 where that is enough
+            scale = 2 * shorter_side / min(width, height)  # twice as large as wanted, so that it can still be smoothed
+            image.draft(None, (math.ceil(scale * width), math.ceil(scale * height)))
         rgb = _to_rgb(image, path)
     if orientation != 1:
         changes += ("EXIF orientation applied",)
