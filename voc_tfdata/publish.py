@@ -35,32 +35,44 @@ def stage_folder(out_dir: Path) -> Iterator[Path]:
       RuntimeError: another process builds there.
     """
     new = _missing_parents(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    lock = os.open(out_dir, os.O_RDONLY)  # on the folder itself: the kernel drops it with the process
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError(f"another process is building records in {out_dir}; wait for it, or end it") from None
-        except OSError:
-            pass  # some network file systems lock no folders: then nothing guards against a second builder
-        for folder in out_dir.glob(f"{_STAGING}*"):
-            shutil.rmtree(folder)
-        # A name of its own: workers of a killed run may live on for a moment, and write where they were told to.
-        staging = Path(tempfile.mkdtemp(prefix=f"{_STAGING}-", dir=out_dir))
-        try:
-            yield staging
-        finally:
-            # Away from under workers that are still starting on a part: rmtree would race with them.
-            doomed = staging.with_name(f"{staging.name}.old")
-            with contextlib.suppress(OSError):
-                os.rename(staging, doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
+        out_dir.mkdir(parents=True, exist_ok=True)
+        with _lock(out_dir):
+            for folder in out_dir.glob(f"{_STAGING}-*"):
+                shutil.rmtree(folder, ignore_errors=True)
+            # A name of its own: workers of a killed run may live on for a moment, and write where they were told to.
+            staging = Path(tempfile.mkdtemp(prefix=f"{_STAGING}-", dir=out_dir))
+            try:
+                yield staging
+            finally:
+                # Away from under workers that are still starting on a part: rmtree would race with them.
+                doomed = staging.with_name(f"{staging.name}.old")
+                with contextlib.suppress(OSError):
+                    os.rename(staging, doomed)
+                shutil.rmtree(doomed, ignore_errors=True)
+    except OSError as err:
+        reason = f"{err.strerror or err}; no data set was written: make it writable with room enough, or take another"
+        raise OSError(err.errno, reason, str(out_dir)) from err
     finally:
-        os.close(lock)
         for folder in new:
             with contextlib.suppress(OSError):
                 folder.rmdir()  # only if nothing came into it
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Holds a lock on the folder itself, which leaves no file, and which the kernel drops with the process."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(f"another process is building records in {folder}; wait for it, or end it") from None
+        except OSError:
+            pass  # some network file systems lock no folders: then nothing guards against a second builder
+        yield
+    finally:
+        os.close(handle)
 
 
 def publish(staging: Path, out_dir: Path, names: Iterable[str]) -> None:
