@@ -242,9 +242,15 @@ def test_a_mirror_that_the_disk_has_no_room_for_is_refused_at_once(s3: S3, tmp_p
 
 
 def test_a_second_process_waits_and_takes_over_when_the_first_is_killed(
-    s3: S3, uri: str, noisy_records: Path, tmp_path: Path, other_process: subprocess.Popen
+    s3: S3,
+    uri: str,
+    noisy_records: Path,
+    tmp_path: Path,
+    other_process: subprocess.Popen,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     s3.way.restart(f"--stall_after={bytes_into_the_third_shard(noisy_records)}")  # once: for the first process
+    caplog.set_level("INFO", logger="absl")
     assert other_process.stdin
     other_process.stdin.write(f"{s3.way.url} {uri} {tmp_path}\n")
     other_process.stdin.flush()
@@ -253,8 +259,8 @@ def test_a_second_process_waits_and_takes_over_when_the_first_is_killed(
         results: list[Path] = []
         second = threading.Thread(target=lambda: results.append(localize(uri, tmp_path)))
         second.start()
-        second.join(0.5)
-        assert second.is_alive()  # it waits
+        wait_for(lambda: "waits for the process that loads" in caplog.text or not second.is_alive())
+        assert "waits for the process that loads" in caplog.text
         before = len(s3.requests())
     finally:
         other_process.kill()

@@ -141,4 +141,4 @@ def test_the_first_failure_of_parallel_work_comes_out_and_stops_the_rest() -> No
 
     with pytest.raises(ConnectionError, match="^one$"):
         remote_files.in_parallel(work, range(100), num_threads=2, stop=stop)
-    assert stop.is_set() and len(done) < 5  # those that had begun
+    assert stop.is_set() and done == [0]  # it had begun
