@@ -479,6 +479,12 @@ def test_a_foreign_manifest_is_refused(tmp_path: Path) -> None:
         convert(root, tmp_path / "out")
 
 
+def test_a_dry_run_without_out_dir_does_not_look_at_the_current_folder(tmp_path: Path, monkeypatch) -> None:
+    convert(write_devkit(tmp_path / "VOC", GOOD), tmp_path / "out")
+    monkeypatch.chdir(tmp_path / "out")  # of another data set
+    assert convert(write_devkit(tmp_path / "VOC2", TEN), "", dry_run=True).num_examples == 10
+
+
 def test_a_dry_run_reports_the_same_and_writes_nothing(tmp_path: Path) -> None:
     root = write_devkit(tmp_path / "VOC", TEN | {"bad": sample("dog", picture=b"x"), "lone": sample(xml=None)})
     with pytest.raises(BadFilesError) as dry:

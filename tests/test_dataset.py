@@ -293,9 +293,37 @@ def test_it_runs_in_a_data_service_worker(records: Path) -> None:
     address = dispatcher.target.split("://")[1]
     worker = service.WorkerServer(service.WorkerConfig(dispatcher_address=address, port=0))
     assert worker is not None
-    ds = eval_dataset(records, "train", batch_size=4, image_size=SIZE, with_ids=True)
-    remote = ds.apply(service.distribute(processing_mode=service.ShardingPolicy.OFF, service=dispatcher.target))
-    assert_equal_batches(take(remote, 99), take(ds, 99))
+    for ds in (
+        eval_dataset(records, "train", batch_size=4, image_size=SIZE, with_ids=True),
+        train_dataset(records, batch_size=4, image_size=SIZE, augment="crop", color_jitter=0.4, with_ids=True),
+    ):
+        remote = ds.apply(service.distribute(processing_mode=service.ShardingPolicy.OFF, service=dispatcher.target))
+        assert_equal_batches(take(remote, 9), take(ds, 9))
+
+
+def test_it_runs_under_a_distribution_strategy(records: Path) -> None:
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    batches = iter(
+        strategy.distribute_datasets_from_function(
+            lambda context: train_dataset(records, batch_size=4, image_size=SIZE, shard=context, with_ids=True)
+        )
+    )
+    found = [tuple(t.numpy() for t in next(batches)) for _ in range(7)]
+    assert_equal_batches(found, take(train_dataset(records, batch_size=4, image_size=SIZE, with_ids=True), 7))
+
+
+@pytest.mark.parametrize("cache", ["none", "decoded"])
+def test_iterators_can_be_saved_in_a_checkpoint(records: Path, tmp_path: Path, cache: str) -> None:
+    ds = train_dataset(
+        records, batch_size=4, image_size=SIZE, augment="flip", cache=cache, cache_dir=tmp_path / "cache"
+    )
+    batches, resumed = iter(ds), iter(ds)
+    next(batches)
+    tf.train.Checkpoint(batches=resumed).read(tf.train.Checkpoint(batches=batches).write(str(tmp_path / "saved")))
+    assert_equal_batches(
+        [tuple(t.numpy() for t in next(resumed)) for _ in range(6)],
+        [tuple(t.numpy() for t in next(batches)) for _ in range(6)],
+    )
 
 
 def test_an_input_context_is_a_host_of_several(records: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
+import resource
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -112,6 +114,25 @@ def test_a_disk_without_room_is_refused_with_the_size(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
     finally:
         subprocess.run(["umount", tmp_path], check=True)
+
+
+def build_under_a_file_size_limit(folder: str, results: multiprocessing.Queue) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # bytes: the 10 pictures of 192 do not fit
+    try:
+        make(Path(folder))
+    except OSError as err:
+        results.put(str(err))
+
+
+def test_a_write_that_fails_names_the_store_and_leaves_no_file(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    worker = context.Process(target=build_under_a_file_size_limit, args=(str(tmp_path), results))
+    worker.start()
+    message = results.get(timeout=120)
+    worker.join()
+    assert re.search(r"cannot write the decoded store .*voc-train-8.* \(0\.01 MB\): File too large", message)
+    assert list(tmp_path.iterdir()) == []
 
 
 def build_in_process(folder: str, results: multiprocessing.Queue) -> None:

@@ -118,10 +118,12 @@ def test_the_same_values_give_the_same_bytes() -> None:
     assert [payload.index(key) for key in keys] == sorted(payload.index(key) for key in keys)  # the map is sorted
 
 
-# (class, difficult) pairs; class 0 both ways, 1 difficult only, 2 not difficult only, 3 absent
+# (class, difficult) pairs; class 0 and 3 both ways, 1 difficult only, 2 not difficult only, 4 absent
 def test_a_class_of_difficult_objects_only_is_ignored() -> None:
-    multi_hot, ignore = label_vectors([(0, True), (1, True), (0, False), (2, False), (1, True)], 4)
-    assert (multi_hot, ignore) == ([1, 1, 1, 0], [0, 1, 0, 0])
+    multi_hot, ignore = label_vectors(
+        [(0, True), (1, True), (0, False), (2, False), (1, True), (3, False), (3, True)], 5
+    )
+    assert (multi_hot, ignore) == ([1, 1, 1, 1, 0], [0, 1, 0, 0, 0])
     assert label_vectors([], 4) == ([0] * 4, [0] * 4)
 
 

@@ -52,7 +52,7 @@ def test_new_folders_are_made_and_go_again_when_nothing_is_published(tmp_path: P
 
 def test_a_failed_run_leaves_the_old_set_as_it_was(tmp_path: Path) -> None:
     fill(tmp_path, OLD)
-    with pytest.raises(OSError, match="No space left on device; no data set was written: make it writable"):
+    with pytest.raises(OSError, match="No space left on device; no data set was written; make it writable"):
         with stage_folder(tmp_path) as staging:
             fill(staging, NEW)
             raise OSError(errno.ENOSPC, "No space left on device", str(staging / "part-0"))

@@ -82,6 +82,14 @@ def test_every_label_is_within_one_image_of_its_share_in_every_split(seed: int) 
     assert counts_of(labels, rows)[:, 3].tolist() == [7, 2, 1]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_twenty_labels_that_come_in_all_mixtures_are_within_one_image_too(seed: int) -> None:
+    random = np.random.RandomState(seed)
+    labels = (random.rand(400, 20) < random.rand(20) * 0.5).astype(int)  # dealing alone misses by 4 to 10 images
+    rows = stratify(labels, {"train": 280, "val": 80, "test": 40}, seed=0)
+    assert np.abs(counts_of(labels, rows) - np.outer([0.7, 0.2, 0.1], labels.sum(axis=0))).max() < 1
+
+
 def test_dealing_at_random_misses_the_share_of_a_rare_label() -> None:
     labels = rare_labels()
     shares = np.outer([0.7, 0.2, 0.1], labels.sum(axis=0))

@@ -102,7 +102,7 @@ def _parse_xml(data: bytes, path: str) -> etree._Element:
     dtd: Any = root.getroottree().docinfo.internalDTD
     if dtd is not None and any(True for _ in dtd.iterentities()):
         raise BadFileError(path, "declares XML entities, which are not read; write the text itself")
-    if any(isinstance(element, etree._Entity) for element in root.iter()):
+    if dtd is not None and any(isinstance(element, etree._Entity) for element in root.iter()):
         raise BadFileError(path, "holds an XML entity, which is not read; write the text itself")
     return root
 

@@ -43,7 +43,7 @@ class SourceFile(NamedTuple):
 
     @property
     def name(self) -> str:
-        return os.path.basename(self.path)
+        return self.path.rpartition("/")[2]
 
 
 @dataclass(frozen=True)

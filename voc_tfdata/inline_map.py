@@ -1,6 +1,6 @@
 """Dataset.map whose function runs on the thread that called it, without handing each op to a thread pool.
 
-ds = map_inline(ds, load, num_threads=2)          # as ds.map(load, num_parallel_calls=2, deterministic=True)
+ds = map_inline(ds, load, num_calls=2)            # as ds.map(load, num_parallel_calls=2, deterministic=True)
 
 Dataset.map runs its function on an executor that spreads the function's ops over threads. Decoding a picture is a
 chain of ops with nothing to spread, but each hand-over wakes a thread: of the 70 us that fetching a small record took
@@ -15,7 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 
-def map_inline(ds: tf.data.Dataset, function: Callable[..., Any], *, num_threads: int = 1) -> tf.data.Dataset:
+def map_inline(ds: tf.data.Dataset, function: Callable[..., Any], *, num_calls: int = 1) -> tf.data.Dataset:
     """Returns the data set of function(element), in order.
 
     Args:
@@ -23,7 +23,8 @@ def map_inline(ds: tf.data.Dataset, function: Callable[..., Any], *, num_threads
       function: of TensorFlow ops; returns a tensor or a tuple of tensors. It may hold no control flow (tf.cond,
         tf.while_loop, tf.map_fn), nor sums of three and more tensors of one known shape (a + b + c): the graph
         optimiser makes an accumulator of those, which this executor refuses.
-      num_threads: how many elements are worked on at once; 1: each when it is asked for, on the asking thread.
+      num_calls: how many elements are worked on at once or wait, finished, to be taken; 1: each is worked on when it
+        is asked for, by the thread that asks.
     """
     spec = ds.element_spec
     with tf.device("CPU:0"):  # where data sets live: a device scope of the caller is not for them
@@ -43,9 +44,10 @@ def map_inline(ds: tf.data.Dataset, function: Callable[..., Any], *, num_threads
             "use_inter_op_parallelism": False,
             "preserve_cardinality": True,
         }
-        if num_threads == 1:
+        if num_calls == 1:
             variant = tf.raw_ops.MapDataset(**arguments)
         else:
-            calls = tf.constant(num_threads, tf.int64)
-            variant = tf.raw_ops.ParallelMapDatasetV2(num_parallel_calls=calls, deterministic="true", **arguments)
+            variant = tf.raw_ops.ParallelMapDatasetV2(
+                num_parallel_calls=tf.constant(num_calls, tf.int64), deterministic="true", **arguments
+            )
         return tf.data.experimental.from_variant(variant, out_spec)

@@ -15,7 +15,8 @@ import tensorflow as tf
 from voc_tfdata import fetch, transforms
 from voc_tfdata.inline_map import map_inline
 
-DIFFICULT = ("positive", "ignore", "negative")
+# Pictures that may wait, finished: threads go on decoding while the ones before are copied into a batch.
+_READY = 16
 
 
 class Plan(NamedTuple):
@@ -75,7 +76,7 @@ def load_in_order(
         image = transforms.resize_image(transforms.decode_jpeg(example.jpeg), image_size, resize=resize)
         return image, tf.cast(apply_difficult(example.labels, difficult), tf.float32), i
 
-    return map_inline(tf.data.Dataset.range(table.places.shape[0]), load, num_threads=num_threads)
+    return map_inline(tf.data.Dataset.range(table.places.shape[0]), load, num_calls=num_threads + _READY)
 
 
 def load_planned(
@@ -136,7 +137,7 @@ def load_planned(
 
     ds = steps.map(list_examples)
     ds = ds.unbatch()  # here, not later: nothing but an index and its draws has been shuffled
-    ds = map_inline(ds, load, num_threads=num_threads)
+    ds = map_inline(ds, load, num_calls=num_threads + _READY)
     ds = ds.batch(share, drop_remainder=True)  # of one shape: an epoch's end does not drain what runs in parallel
     return map_inline(ds, cut if partial else keep)
 
@@ -152,6 +153,8 @@ def set_threads(ds: tf.data.Dataset, num_threads: int) -> tf.data.Dataset:
     options.experimental_optimization.apply_default_optimizations = False
     options.threading.private_threadpool_size = num_threads
     options.threading.max_intra_op_parallelism = 1
+    # The op that reads a record counts as stateful, which would keep iterators from being saved in checkpoints.
+    options.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE
     return ds.with_options(options)
 
 

@@ -51,7 +51,8 @@ def stage_folder(out_dir: Path) -> Iterator[Path]:
                     os.rename(staging, doomed)
                 shutil.rmtree(doomed, ignore_errors=True)
     except OSError as err:
-        reason = f"{err.strerror or err}; no data set was written: make it writable with room enough, or take another"
+        advice = "no data set was written; make it writable with room enough, or give another --out_dir"
+        reason = f"{err.strerror or err}; {advice}"
         raise OSError(err.errno, reason, str(out_dir)) from err
     finally:
         for folder in new:

@@ -123,7 +123,7 @@ def _exchange(matrix: npt.NDArray[np.bool_], owner: npt.NDArray[np.int64], share
     values = matrix.astype(np.int64)
     counts = np.stack([values[owner == k].sum(axis=0) for k in range(len(shares))])
     target = np.outer(shares, totals)
-    tried = (4 << 20) // (8 * matrix.shape[1])  # exchanges looked at in one go: 4 MiB of int64
+    tried = (1 << 20) // (8 * matrix.shape[1])  # exchanges looked at in one go: 1 MiB of int64
     for _ in range(4 * matrix.shape[1]):
         miss = counts - target
         # Within one image of its share is as good as it gets; start from the label furthest beyond that.

@@ -14,8 +14,6 @@ import math
 
 import tensorflow as tf
 
-RESIZES = ("bilinear", "antialias", "pad")
-
 # The columns of a row of draws.
 FLIP, TOP, LEFT, JITTER = 0, 1, 2, slice(3, 6)
 _TRIES = 10

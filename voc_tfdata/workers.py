@@ -245,6 +245,9 @@ def _run_in_order(pool: Executor, function: Callable[[T], R], tasks: Iterable[T]
 def _prepare_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process handles it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # Once 16 MiB were freed, glibc keeps blocks up to that size (mallopt(3), M_MMAP_THRESHOLD "is dynamic"), instead of
+    # giving a picture's memory back to the kernel and getting it anew for the next.
+    bytes(16 << 20)
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
