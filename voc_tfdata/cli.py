@@ -3,6 +3,7 @@
     build_tfrecords --voc_root=VOCdevkit/VOC2012 --out_dir=records/voc2012
     build_tfrecords --voc_root=VOCdevkit/VOC2007 --out_dir=records/voc2007 --splits=train,val,test
     build_tfrecords --voc_root=VOCdevkit/VOC2012 --out_dir=s3://bucket/voc2012      # with: pip install 'voc_tfdata[io]'
+    build_tfrecords --voc_root=... --out_dir=... --runner=FlinkRunner --shared_dir=/nfs/tmp -- --flink_master=host:8081
 
 Bad files are all named in one run and nothing is written; --on_error=skip goes on without them.
 """
@@ -51,11 +52,18 @@ _OVERWRITE = flags.DEFINE_bool(
     "overwrite", False, "Replace another data set in --out_dir, which stays usable until the new one is complete."
 )
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Read and check everything, write nothing, print the same report.")
+_RUNNER = flags.DEFINE_string(
+    "runner", "", "Apache Beam runner that does the work instead of --num_workers; its own options follow a lone --."
+)
+_SHARED_DIR = flags.DEFINE_string(
+    "shared_dir", "", "With --runner: folder for its workers' intermediate files; they see it at the same path."
+)
 
 
 def main(argv: list[str]) -> int:
     """Converts as the flags say and prints what came out."""
-    check_no_arguments(argv)
+    if not _RUNNER.value:
+        check_no_arguments(argv)
     voc_root, out_dir = _VOC_ROOT.value, _OUT_DIR.value
     if not voc_root or not (out_dir or _DRY_RUN.value):
         missing = "--out_dir" if voc_root else "--voc_root"
@@ -81,6 +89,9 @@ def main(argv: list[str]) -> int:
         max_pixels=_MAX_PIXELS.value,
         overwrite=_OVERWRITE.value,
         dry_run=_DRY_RUN.value,
+        runner=_RUNNER.value,
+        runner_options=argv,
+        shared_dir=_SHARED_DIR.value,
     )
     if report.warnings:
         print(f"{len(report.warnings)} warnings\n{describe_notices(report.warnings)}", file=sys.stderr)

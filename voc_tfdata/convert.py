@@ -31,7 +31,7 @@ from voc_tfdata.records import index_name
 from voc_tfdata.remote import is_uri
 from voc_tfdata.shards import BadFilesError, write_shards
 from voc_tfdata.version import __version__
-from voc_tfdata.workers import start_workers
+from voc_tfdata.workers import Run, start_workers
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,9 @@ def build_records(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     overwrite: bool = False,
     dry_run: bool = False,
+    runner: str = "",
+    runner_options: Sequence[str] = (),
+    shared_dir: str = "",
 ) -> BuildReport:
     """Writes the records of a devkit and returns what was done. The same input and options give the same bytes.
 
@@ -86,13 +89,17 @@ def build_records(
       max_pixels: larger pictures are bad files, told from their header.
       overwrite: replace another data set in out_dir; it stays usable until the new one is complete.
       dry_run: read and check everything, write nothing.
+      runner: name of an Apache Beam runner that does the work, instead of num_workers processes; its machines must see
+        voc_root, out_dir and shared_dir at the same paths.
+      runner_options: Beam's own options, e.g. ["--flink_master=host:8081"].
+      shared_dir: folder for what Beam's workers and this process hand each other; by default a temporary one.
 
     Raises:
       BadFilesError: a ValueError with every bad file and its reason; nothing was written.
       FileNotFoundError, ValueError: a wrong option, no devkit there, or out_dir holds another data set.
       OSError: out_dir cannot be written, or its disk is full; PermissionError, ConnectionError if it is remote.
-      ImportError: out_dir is remote and tensorflow-io is not there, or not for this TensorFlow.
-      RuntimeError: a worker was killed, or another process builds in out_dir.
+      ImportError: out_dir is remote and tensorflow-io is not there, or not for this TensorFlow; or Beam is not there.
+      RuntimeError: a worker was killed, the Beam pipeline failed, or another process builds in out_dir.
     """
     options = _check_options(
         split_ratios=split_ratios,
@@ -110,6 +117,8 @@ def build_records(
     )
     if not str(out_dir) and not dry_run:
         raise ValueError("--out_dir is empty; give a folder for the records")
+    if not runner and (runner_options or shared_dir):
+        raise ValueError("--shared_dir and Beam's options are for a --runner; name one")
     start = time.monotonic()
     if is_uri(out_dir) and not dry_run:
         from voc_tfdata.remote_files import check_writable
@@ -118,7 +127,7 @@ def build_records(
     logging.info("listing the files of %s", voc_root)
     devkit = open_devkit(voc_root)
     found = Findings(warnings=list(devkit.warnings))
-    with start_workers(options.num_workers) as run:
+    with _start(options.num_workers, runner, runner_options, shared_dir) as run:
         plan = make_plan(devkit, options, run, found)
         manifest = _describe(plan, options)
         if out_dir:  # a dry run needs none
@@ -141,6 +150,16 @@ def build_records(
         seconds=time.monotonic() - start,
         written=not options.dry_run,
     )
+
+
+def _start(
+    num_workers: int, runner: str, runner_options: Sequence[str], shared_dir: str
+) -> contextlib.AbstractContextManager[Run]:
+    if not runner:
+        return start_workers(num_workers)
+    from voc_tfdata.beam_workers import start_beam
+
+    return start_beam(runner, runner_options, shared_dir=shared_dir)
 
 
 def _check_options(
