@@ -3,12 +3,14 @@
     python train.py --flagfile=flags/voc2012.flags --records=records/voc2012 --out_dir=runs/voc2012
     python train.py --flagfile=flags/voc2012.flags --records=s3://bucket/voc2012 --cache_dir=cache --out_dir=runs/a
 
+Several hosts train together when each gets the same command and its own TF_CONFIG; the first one writes --out_dir.
 A run that was stopped, in whatever way, goes on where it stood when the same command is given again.
 Evaluation alone: --eval_only, of out_dir/best.keras or another --checkpoint.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from functools import partial
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags, logging
 
 from voc_tfdata.baselines import LabelCounts, counts_as_read
+from voc_tfdata.cluster import parse_cluster
 from voc_tfdata.commands import check_no_arguments, quiet_start, run_command
 from voc_tfdata.manifest import Manifest, find_split, read_manifest
 from voc_tfdata.metrics import DEFINITIONS
@@ -47,12 +50,15 @@ _CACHE = flags.DEFINE_enum("cache", "none", ["none", "decoded"], "decoded: keep 
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", "", "Local folder of that file (default: beside the records), and of the mirror of remote records."
 )
+_DATA_SERVICE = flags.DEFINE_string(
+    "data_service", "", "grpc://host:port of tools/data_service.py, whose workers make the training batches."
+)
 
 _WEIGHTS = flags.DEFINE_string("weights", "none", "none, imagenet, or an .h5 file of keras.applications' VGG16.")
 _BATCH_NORM = flags.DEFINE_bool("batch_norm", False, "Batch normalisation after convolutions, He initialisation.")
 _DROPOUT = flags.DEFINE_float("dropout", 0.0, "Share of the two hidden layers dropped.", 0.0, 0.99)
 
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Pictures a step, over all devices.", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Pictures a step, over all devices of all hosts.", lower_bound=1)
 _EPOCHS = flags.DEFINE_integer("epochs", 20, "At most so many.", lower_bound=1)
 _MAX_STEPS = flags.DEFINE_integer("max_steps", 0, "At most so many steps in all; 0: no limit.", lower_bound=0)
 _PRIOR_BIAS = flags.DEFINE_bool("prior_bias", False, "Let the outputs start at the class frequencies.")
@@ -70,7 +76,11 @@ _SEED = flags.DEFINE_integer("seed", 0, "Fixes weights, order, augmentation, dro
 
 _PRECISIONS = ["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 _PRECISION = flags.DEFINE_enum("precision", "auto", _PRECISIONS, "auto: the fastest sound one of this machine.")
-_STRATEGY = flags.DEFINE_enum("strategy", "auto", ["auto", "none", "mirrored"], "auto: all GPUs if several.")
+_STRATEGIES = ["auto", "none", "mirrored", "multi_worker"]
+_STRATEGY = flags.DEFINE_enum(
+    "strategy", "auto", _STRATEGIES, "auto: all hosts of the variable TF_CONFIG, without it all GPUs if several."
+)
+_START_TIMEOUT = flags.DEFINE_float("start_timeout", 300.0, "Seconds to wait for the other hosts of TF_CONFIG.", 1.0)
 _JIT_COMPILE = flags.DEFINE_bool("jit_compile", False, "Compile the training step by XLA.")
 _DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "Deterministic ops: equal runs are equal to the bit.")
 _RESUME = flags.DEFINE_bool("resume", True, "Go on with the run in out_dir; false deletes it and starts anew.")
@@ -114,15 +124,31 @@ def main(argv: list[str]) -> int:
     if _EVAL_ONLY.value:
         _evaluate(_CHECKPOINT.value or best, manifest, records_dir)
     else:
-        _train(manifest, records_dir)
-        _evaluate(best, manifest, records_dir)
+        _train_and_evaluate(manifest, records_dir, best)
     return 0
 
 
-def _train(manifest: Manifest, records_dir: Path) -> None:
+def _train_and_evaluate(manifest: Manifest, records_dir: Path, best: str) -> None:
     import tensorflow as tf
 
-    from voc_tfdata import devices
+    from voc_tfdata import devices, hosts
+
+    if _DETERMINISTIC.value:
+        tf.config.experimental.enable_op_determinism()
+    strategy = devices.choose_strategy(
+        _STRATEGY.value, start_timeout_s=_START_TIMEOUT.value
+    )  # first of all: nothing may touch a device before
+    with hosts.report_lost_hosts(strategy):
+        _train(strategy, manifest, records_dir)
+        if hosts.is_chief(strategy):
+            _evaluate(best, manifest, records_dir)
+        hosts.broadcast("done", strategy)  # the others stay until then: one that ends takes all with it
+
+
+def _train(strategy: tf.distribute.Strategy, manifest: Manifest, records_dir: Path) -> None:
+    import keras
+
+    from voc_tfdata import devices, hosts
     from voc_tfdata.dataset import epoch_steps, eval_dataset, train_dataset
     from voc_tfdata.evaluation import evaluate
     from voc_tfdata.losses import weight_positives
@@ -130,19 +156,24 @@ def _train(manifest: Manifest, records_dir: Path) -> None:
     from voc_tfdata.train_step import make_train_step
     from voc_tfdata.training import train
 
-    if _DETERMINISTIC.value:
-        tf.config.experimental.enable_op_determinism()
-    strategy = devices.choose_strategy(_STRATEGY.value)
-    replicas = strategy.num_replicas_in_sync
+    replicas, num_hosts = strategy.num_replicas_in_sync, hosts.count_hosts(strategy)
     if _BATCH_SIZE.value < replicas:
         raise ValueError(f"--batch_size={_BATCH_SIZE.value} for {replicas} devices; each needs a picture at least")
-    flags.FLAGS["strategy"].value = "mirrored" if replicas > 1 else "none"
+    if num_hosts > 1 and _BATCH_SIZE.value % replicas:
+        raise ValueError(
+            f"--batch_size={_BATCH_SIZE.value} over {num_hosts} hosts with {replicas} devices in all; it must be a "
+            f"multiple of {replicas}"
+        )
+    several = "multi_worker" if num_hosts > 1 else "mirrored"
+    flags.FLAGS["strategy"].value = several if replicas > 1 else "none"
     flags.FLAGS["precision"].value = devices.choose_precision(_PRECISION.value)
     identity = {name: flags.FLAGS[name].value for name in _IDENTITY_FLAGS}
     identity |= {"records": manifest.checksum, "classes": ", ".join(manifest.classes), "devices": replicas}
     if _AUGMENT.value == "crop":
         identity["cache"] = _CACHE.value  # windows out of stored pictures are other windows
-    out_dir = _prepare_out_dir(identity)
+    if num_hosts > 1:
+        identity["hosts"] = num_hosts
+    out_dir = _agree_on_out_dir(identity, strategy)
 
     reading: dict[str, Any] = {
         "batch_size": _BATCH_SIZE.value,
@@ -157,7 +188,8 @@ def _train(manifest: Manifest, records_dir: Path) -> None:
     validation = eval_dataset(records_dir, _VAL_SPLIT.value, with_ids=True, **reading)
 
     def make_batches(start_step: int) -> tf.data.Dataset:
-        batches = train_dataset(
+        make_shard = partial(
+            train_dataset,
             records_dir,
             _TRAIN_SPLIT.value,
             seed=_SEED.value,
@@ -165,14 +197,21 @@ def _train(manifest: Manifest, records_dir: Path) -> None:
             augment=_AUGMENT.value,
             color_jitter=_COLOR_JITTER.value,
             drop_remainder=whole,
+            data_service=_DATA_SERVICE.value,
             **reading,
         )
-        return devices.place_batches(batches, strategy)
+        return devices.place_shards(lambda shard: make_shard(shard=shard), strategy, batch_size=_BATCH_SIZE.value)
 
     counts = _count_labels(manifest, _TRAIN_SPLIT.value)
     model, optimizer = _build_model(strategy, counts)
+    local_model = keras.models.clone_model(model) if num_hosts > 1 and hosts.is_chief(strategy) else None
     logging.info(
-        "%d pictures, %d steps an epoch; %s; devices: %d", counts.num_examples, steps, _PRECISION.value, replicas
+        "%d pictures, %d steps an epoch; %s; devices: %d, hosts: %d",
+        counts.num_examples,
+        steps,
+        _PRECISION.value,
+        replicas,
+        num_hosts,
     )
     train(
         model,
@@ -186,7 +225,7 @@ def _train(manifest: Manifest, records_dir: Path) -> None:
             jit_compile=_JIT_COMPILE.value,
         ),
         make_batches=make_batches,
-        validate=lambda: evaluate(model, validation),
+        validate=lambda: evaluate(local_model or model, validation),
         learning_rate=partial(
             learning_rate_at,
             peak=_LEARNING_RATE.value,
@@ -207,6 +246,8 @@ def _train(manifest: Manifest, records_dir: Path) -> None:
         checkpoint_minutes=_CHECKPOINT_MINUTES.value,
         tensorboard=_TENSORBOARD.value,
         profile=_PROFILE.value,
+        strategy=strategy,
+        local_model=local_model,
     )
 
 
@@ -236,6 +277,28 @@ def _build_model(strategy: tf.distribute.Strategy, counts: LabelCounts) -> tuple
         )
         optimizer.build(model.trainable_variables)
     return model, optimizer
+
+
+def _agree_on_out_dir(identity: dict[str, object], strategy: tf.distribute.Strategy) -> Path:
+    """Returns out_dir, made fit by the host that writes it; what that one refuses, all refuse with the same words."""
+    from voc_tfdata import hosts
+
+    if hosts.count_hosts(strategy) == 1:
+        return _prepare_out_dir(identity)
+    problem = ""
+    if hosts.is_chief(strategy):
+        try:
+            _prepare_out_dir(identity)
+        except (ValueError, OSError) as err:
+            problem = str(err)
+    problem, wanted = hosts.broadcast([problem, identity], strategy)
+    if problem:
+        raise ValueError(problem)
+    differences = [f"{name} is {wanted.get(name)} there, {identity[name]} here" for name in identity]
+    differences = [text for text, name in zip(differences, identity, strict=True) if wanted.get(name) != identity[name]]
+    if differences:
+        raise ValueError(f"the first host runs another command: {'; '.join(differences)}; start all with the same")
+    return Path(_OUT_DIR.value)
 
 
 def _prepare_out_dir(identity: dict[str, object]) -> Path:
@@ -295,6 +358,12 @@ def _check_flags() -> None:
         raise ValueError(
             f"--weights={_WEIGHTS.value} --batch_norm: these weights are of VGG16 without it; leave one out"
         )
+    if _STRATEGY.value in ("auto", "multi_worker") and not _EVAL_ONLY.value:
+        cluster = parse_cluster(os.environ.get("TF_CONFIG", ""))
+        if cluster is None and _STRATEGY.value == "multi_worker":
+            raise ValueError(
+                "--strategy=multi_worker needs the hosts in the environment variable TF_CONFIG; see README"
+            )
     if _CHECKPOINT.value and not _EVAL_ONLY.value:
         raise ValueError("--checkpoint is for --eval_only; training goes on from the state in --out_dir by itself")
 

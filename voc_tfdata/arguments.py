@@ -37,6 +37,15 @@ def check_numbers(**numbers: int | None) -> None:
             raise ValueError(f"{name}={number}; it must be 1 or more")
 
 
+def check_ranges(*, start_step: int, seed: int, color_jitter: float) -> None:
+    """Raises ValueError for a number out of its range."""
+    if start_step < 0 or not -(2**63) <= seed < 2**63 or not 0 <= color_jitter <= 1:
+        raise ValueError(
+            f"start_step={start_step} must be 0 or more, seed={seed} must fit 64 bits, "
+            f"color_jitter={color_jitter} must be 0 to 1"
+        )
+
+
 def check_choices(**chosen: str) -> None:
     """Raises ValueError for a value that is not among the CHOICES of its name."""
     for name, value in chosen.items():

@@ -7,14 +7,17 @@ model.fit(train_ds, steps_per_epoch=epoch_steps("records/voc2012", batch_size=32
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from voc_tfdata import arguments, examples, fetch, loading, order, records, store_batches, transforms
+from voc_tfdata import arguments, examples, fetch, loading, order, records, store_batches
+from voc_tfdata.data_service import distribute_steps, read_address
 from voc_tfdata.inline_map import map_inline
-from voc_tfdata.manifest import Manifest, Shard, find_split, read_manifest
+from voc_tfdata.manifest import Manifest, find_split, read_manifest
 from voc_tfdata.mirror import localize
 from voc_tfdata.remote import is_uri
 from voc_tfdata.streaming import stream_records
@@ -41,6 +44,7 @@ def train_dataset(
     drop_remainder: bool = False,
     num_threads: int | None = None,
     check: str = "checksums",
+    data_service: str = "",
 ) -> tf.data.Dataset:
     """Returns training batches of one split, shuffled and augmented, repeating for ever.
 
@@ -74,6 +78,9 @@ def train_dataset(
         it hosts share that batch, too: if it has fewer examples than there are hosts, some deliver empty ones.
       num_threads: that decode; by default as many as the process has cores.
       check: how the files are checked here: "checksums", or "sizes" only. Each record is checked again when read.
+      data_service: "grpc://host:port" of a dispatcher of tools/data_service.py: its workers make the batches, each
+        with num_threads, and must find records and store at the same path. The batches and their order are the same;
+        a worker that died ends the iteration, see module data_service.
 
     Returns:
       Dataset of (images uint8 [B, S, S, 3] RGB, labels float32 [B, C]), and ids (string [B]) if asked for. B is the
@@ -83,6 +90,7 @@ def train_dataset(
       FileNotFoundError: records_dir has no manifest.json, or a file is missing.
       ValueError: an argument is out of its range, or the files are not what the manifest says.
       OSError: the decoded store cannot be written.
+      ConnectionError, RuntimeError: the data service, or a worker of it, does not answer, or does not know its workers.
       ImportError, PermissionError, ConnectionError, OSError: the records are remote and cannot be mirrored; see
         mirror.localize.
       tf.errors.InvalidArgumentError: while iterating: a record is damaged or gone; the message names shard and record.
@@ -90,16 +98,14 @@ def train_dataset(
     host, num_hosts = arguments.read_shard(shard, batch_size)
     arguments.check_numbers(batch_size=batch_size, image_size=image_size, num_threads=num_threads)
     arguments.check_choices(resize=resize, difficult=difficult, cache=cache, augment=augment)
-    if start_step < 0 or not -(2**63) <= seed < 2**63 or not 0 <= color_jitter <= 1:
-        raise ValueError(
-            f"start_step={start_step} must be 0 or more, seed={seed} must fit 64 bits, "
-            f"color_jitter={color_jitter} must be 0 to 1"
-        )
+    arguments.check_ranges(start_step=start_step, seed=seed, color_jitter=color_jitter)
+    if data_service:
+        read_address(data_service)
     records_dir = localize(records_dir, cache_dir)
     manifest = read_manifest(records_dir)
     num_examples = _count_examples(manifest, split, records_dir)
     num_steps = order.steps_in_epoch(num_examples, batch_size, drop_remainder=drop_remainder)
-    num_draws = _count_draws(augment, color_jitter, cache)
+    num_draws = loading.count_draws(augment, color_jitter, cache)
 
     def plan(step: tf.Tensor) -> loading.Plan:
         batch = order.batch_of_step(
@@ -113,7 +119,6 @@ def train_dataset(
         draws = order.uniform_draws(batch.indices, batch.epoch, num_draws=num_draws, seed=seed)
         return loading.Plan(batch.indices, draws, batch.count)
 
-    steps = tf.data.Dataset.counter(start_step)
     num_threads = num_threads or loading.count_cores()
     options: dict[str, Any] = {
         "partial": num_steps * batch_size > num_examples,
@@ -123,6 +128,7 @@ def train_dataset(
         "difficult": difficult,
         "num_threads": num_threads,
     }
+    load: Callable[[tf.data.Dataset], tf.data.Dataset]
     if cache == "decoded":
         store = store_batches.open_split_store(
             records_dir,
@@ -134,12 +140,22 @@ def train_dataset(
             num_threads=num_threads,
             check=check,
         )
-        ds = store_batches.gather_planned(store, steps, plan, **options)
+        load = partial(store_batches.gather_planned, store, plan=plan, **options)
     else:
-        table = fetch.record_table(records.open_split(records_dir, split, check=check))
-        share = order.host_share(batch_size, (host, num_hosts))
-        num_classes = len(manifest.classes)
-        ds = loading.load_planned(steps, plan, table, share=share, num_classes=num_classes, resize=resize, **options)
+        options |= {"num_classes": len(manifest.classes), "resize": resize}
+        load = partial(
+            loading.load_planned,
+            plan=plan,
+            table=fetch.record_table(records.open_split(records_dir, split, check=check)),
+            share=order.host_share(batch_size, (host, num_hosts)),
+            **options,
+        )
+    if data_service:
+        ds = distribute_steps(
+            lambda steps: loading.set_threads(load(steps), num_threads), data_service, start_step=start_step
+        )
+    else:
+        ds = load(tf.data.Dataset.counter(start_step))
     ds = ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     return _finish(ds, _read_ids(records_dir, split) if with_ids else None, num_threads)
 
@@ -241,20 +257,13 @@ def read_examples(records_dir: str | Path, split: str, *, cache_dir: str | Path 
         records_dir = localize(records_dir, cache_dir)
     manifest = read_manifest(records_dir)
     shards = [shard for name in find_split(manifest, split, records_dir) for shard in manifest.splits[name].shards]
-    ds = stream_records(str(records_dir), shards) if is_uri(records_dir) else _read_records(Path(records_dir), shards)
+    ds = (
+        stream_records(str(records_dir), shards)
+        if is_uri(records_dir)
+        else loading.read_in_order(Path(records_dir), shards)
+    )
     ds = ds.map(lambda record: examples.parse_example(record, num_classes=len(manifest.classes)))
     return ds.apply(tf.data.experimental.assert_cardinality(sum(shard.num_examples for shard in shards)))
-
-
-def _read_records(records_dir: Path, shards: list[Shard]) -> tf.data.Dataset:
-    paths = tf.constant([str(records_dir / shard.file) for shard in shards])
-    counts = tf.constant([shard.num_examples for shard in shards], tf.int64)
-
-    def read_shard(path: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
-        ds = fetch.empty_at_error(tf.data.TFRecordDataset(path), count).enumerate()
-        return ds.map(lambda number, record: fetch.check_record(record[1], path, number))
-
-    return tf.data.Dataset.from_tensor_slices((paths, counts)).flat_map(read_shard)
 
 
 def _finish(ds: tf.data.Dataset, ids: tuple[str, ...] | None, num_threads: int) -> tf.data.Dataset:
@@ -276,15 +285,3 @@ def _read_ids(records_dir: str | Path, split: str) -> tuple[str, ...]:
     manifest = read_manifest(records_dir)
     names = find_split(manifest, split, records_dir)
     return tuple(i for name in names for i in records.read_ids(records_dir, manifest.splits[name]))
-
-
-def _count_draws(augment: str, color_jitter: float, cache: str) -> int:
-    """Returns how many draws of each example to make: the last that is used, and at least one for unbatch's sake.
-
-    Dataset.unbatch ends the process (TensorFlow 2.17) where an element has no number at all.
-    """
-    if augment == "crop" and cache == "none":
-        return transforms.NUM_DRAWS
-    if color_jitter:
-        return transforms.JITTER.stop
-    return transforms.LEFT + 1 if augment == "crop" else transforms.FLIP + 1

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
 
+from voc_tfdata.cluster import EXAMPLE, parse_cluster
+from voc_tfdata.hosts import START_TIMEOUT_S, count_hosts, join_cluster
+
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-STRATEGIES = ("none", "mirrored")
+STRATEGIES = ("none", "mirrored", "multi_worker")
 # CPU flags of /proc/cpuinfo with which VGG16 training steps were faster in bfloat16 than in float32.
 BFLOAT16_CPU_FLAGS = ("amx_bf16", "avx512_bf16")
 BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
@@ -48,22 +53,54 @@ def precision_of_cpu(cpuinfo: str) -> str:
     return "mixed_bfloat16" if flags.intersection(BFLOAT16_CPU_FLAGS) else "float32"
 
 
-def choose_strategy(strategy: str = "auto") -> tf.distribute.Strategy:
-    """Returns how to spread a batch over devices: TensorFlow's default (one device), or MirroredStrategy.
+def choose_strategy(strategy: str = "auto", *, start_timeout_s: float = START_TIMEOUT_S) -> tf.distribute.Strategy:
+    """Returns how to spread a batch over devices: TensorFlow's default (one device), or one over several.
+
+    With TF_CONFIG set it must be called before anything touches a device, and returns when all hosts are there.
 
     Args:
-      strategy: "none", "mirrored" (all GPUs, without any all logical CPUs), or "auto": mirrored if there are several
-        GPUs.
+      strategy: "none", "mirrored" (all GPUs, without any all logical CPUs), "multi_worker" (all GPUs of all hosts of
+        TF_CONFIG, without any their CPUs), or "auto": multi_worker if TF_CONFIG names several hosts, else mirrored if
+        there are several GPUs.
+      start_timeout_s: how long to wait for the hosts of TF_CONFIG.
 
     Raises:
-      ValueError: another word.
+      ValueError: another word, or TF_CONFIG is malformed or missing.
+      RuntimeError: a host of TF_CONFIG did not come.
     """
     if strategy not in ("auto", *STRATEGIES):
         raise ValueError(f"strategy={strategy!r}; allowed: auto, {', '.join(STRATEGIES)}")
+    if strategy in ("auto", "multi_worker"):
+        cluster = parse_cluster(os.environ.get("TF_CONFIG", ""))
+        if cluster is None and strategy == "multi_worker":
+            raise ValueError(f"strategy='multi_worker' needs the hosts in TF_CONFIG, such as {EXAMPLE}")
+        if cluster is not None and cluster.num_hosts > 1:
+            return join_cluster(cluster, start_timeout_s=start_timeout_s)
     gpus = tf.config.list_logical_devices("GPU")
-    if strategy == "none" or (strategy == "auto" and len(gpus) < 2):
+    if strategy == "none" or (strategy != "mirrored" and len(gpus) < 2):
         return tf.distribute.get_strategy()
     return tf.distribute.MirroredStrategy([device.name for device in gpus or tf.config.list_logical_devices("CPU")])
+
+
+def place_shards(
+    make_shard: Callable[[tuple[int, int]], tf.data.Dataset], strategy: tf.distribute.Strategy, *, batch_size: int
+) -> tf.data.Dataset:
+    """Returns global batches: of one host its data set, of several each one's part, on the way to its devices.
+
+    Args:
+      make_shard: gives the part of (host, number of hosts) of every batch.
+      strategy: of choose_strategy.
+      batch_size: of the global batch; with several hosts a multiple of the number of devices.
+    """
+    if count_hosts(strategy) == 1:
+        return place_batches(make_shard((0, 1)), strategy)
+
+    def make_part(place: tf.distribute.InputContext) -> tf.data.Dataset:
+        part = make_shard((place.input_pipeline_id, place.num_input_pipelines))
+        hosts, devices = place.num_input_pipelines, strategy.num_replicas_in_sync
+        return part if hosts == devices else part.rebatch(batch_size // devices)
+
+    return strategy.distribute_datasets_from_function(make_part)
 
 
 def place_batches(batches: tf.data.Dataset, strategy: tf.distribute.Strategy) -> tf.data.Dataset:

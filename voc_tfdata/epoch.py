@@ -32,6 +32,7 @@ def run_steps(
     title: str,
     checkpoint_minutes: float,
     profile_dir: str = "",
+    agree: Callable[[bool], bool] | None = None,
 ) -> dict[str, float]:
     """Trains from state.step to the step `until`, counting in state.step and state.sums.
 
@@ -47,6 +48,7 @@ def run_steps(
       title: of the progress bar, which is shown on a terminal.
       checkpoint_minutes: between two saves.
       profile_dir: where to write a TensorBoard profile of a few steps; "" is none.
+      agree: with several hosts, gives all of them the first one's word on whether to save; asked now and then.
 
     Returns:
       images_per_second, and input_wait, the share of the time that passed in waiting for the next batch, 0..1. Both
@@ -80,6 +82,9 @@ def run_steps(
             if profile_dir and state.step - first == min(_PROFILED[1], until - first) > _PROFILED[0]:
                 tf.profiler.experimental.stop()
             due = time.monotonic() - saved_at >= 60 * checkpoint_minutes
+            if agree:  # clocks differ, and all must save at the same step
+                looked_at = state.step % _SYNC_STEPS == 0 or state.step == first + 1
+                due = looked_at and agree(due)
             if due or state.step % _SYNC_STEPS == 0 or state.step == until or state.step == first + 1:
                 state.sums = sums.numpy().tolist()
                 if not math.isfinite(state.sums[0]):

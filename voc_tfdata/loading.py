@@ -7,16 +7,18 @@ ds = load_planned(steps, plan, table, share=32, ...)              # plan: step -
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from voc_tfdata import fetch, transforms
 from voc_tfdata.inline_map import map_inline
+from voc_tfdata.manifest import Shard
 
 # Pictures that may wait, finished: threads go on decoding while the ones before are copied into a batch.
-_READY = 16
+READY = 16
 
 
 class Plan(NamedTuple):
@@ -62,6 +64,30 @@ def apply_difficult(labels: tf.Tensor, difficult: str) -> tf.Tensor:
     return tf.maximum(labels, 0) if difficult == "negative" else labels
 
 
+def count_draws(augment: str, color_jitter: float, cache: str) -> int:
+    """Returns how many draws of each example to make: the last that is used, and at least one for unbatch's sake.
+
+    Dataset.unbatch ends the process (TensorFlow 2.17) where an element has no number at all.
+    """
+    if augment == "crop" and cache == "none":
+        return transforms.NUM_DRAWS
+    if color_jitter:
+        return transforms.JITTER.stop
+    return transforms.LEFT + 1 if augment == "crop" else transforms.FLIP + 1
+
+
+def read_in_order(records_dir: Path, shards: Sequence[Shard]) -> tf.data.Dataset:
+    """Returns the payload (string scalar) of every record of some shards, streamed."""
+    paths = tf.constant([str(records_dir / shard.file) for shard in shards])
+    counts = tf.constant([shard.num_examples for shard in shards], tf.int64)
+
+    def read_shard(path: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
+        ds = fetch.empty_at_error(tf.data.TFRecordDataset(path), count).enumerate()
+        return ds.map(lambda number, record: fetch.check_record(record[1], path, number))
+
+    return tf.data.Dataset.from_tensor_slices((paths, counts)).flat_map(read_shard)
+
+
 def load_in_order(
     table: fetch.RecordTable, *, num_classes: int, image_size: int, resize: str, difficult: str, num_threads: int
 ) -> tf.data.Dataset:
@@ -76,7 +102,7 @@ def load_in_order(
         image = transforms.resize_image(transforms.decode_jpeg(example.jpeg), image_size, resize=resize)
         return image, tf.cast(apply_difficult(example.labels, difficult), tf.float32), i
 
-    return map_inline(tf.data.Dataset.range(table.places.shape[0]), load, num_calls=num_threads + _READY)
+    return map_inline(tf.data.Dataset.range(table.places.shape[0]), load, num_calls=num_threads + READY)
 
 
 def load_planned(
@@ -137,7 +163,7 @@ def load_planned(
 
     ds = steps.map(list_examples)
     ds = ds.unbatch()  # here, not later: nothing but an index and its draws has been shuffled
-    ds = map_inline(ds, load, num_calls=num_threads + _READY)
+    ds = map_inline(ds, load, num_calls=num_threads + READY)
     ds = ds.batch(share, drop_remainder=True)  # of one shape: an epoch's end does not drain what runs in parallel
     return map_inline(ds, cut if partial else keep)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 
 @dataclass
@@ -32,7 +33,12 @@ class RunState:
 
 
 def save_state(
-    path: str | Path, state: RunState, variables: Sequence[keras.Variable], identity: Mapping[str, object]
+    path: str | Path,
+    state: RunState,
+    variables: Sequence[keras.Variable],
+    identity: Mapping[str, object],
+    *,
+    values: Sequence[npt.NDArray] | None = None,
 ) -> None:
     """Writes the state of a run under a temporary name and renames it: a kill leaves the one before.
 
@@ -41,15 +47,13 @@ def save_state(
       state: of the run.
       variables: model's and optimizer's, the seeds of dropout included, always in the same order.
       identity: what makes it this run and no other, by the name of its flag; JSON values.
+      values: of the variables, if read_values has read them already.
 
     Raises:
       FloatingPointError: a variable holds NaN or infinity; the file before is left as it is.
       OSError: the file cannot be written.
     """
-    values = [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in variables]
-    for variable, value in zip(variables, values, strict=True):
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise FloatingPointError(f"{variable.path} holds NaN or infinity")
+    values = read_values(variables) if values is None else values
     arrays = {_key(i): value for i, value in enumerate(values)}
     arrays |= {"state": np.array(json.dumps(asdict(state))), "identity": np.array(json.dumps(dict(identity)))}
     temporary = Path(f"{path}.tmp")
@@ -59,6 +63,19 @@ def save_state(
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def read_values(variables: Sequence[keras.Variable]) -> list[npt.NDArray]:
+    """Returns the values of variables as arrays. With several hosts, on every host: some are means over all.
+
+    Raises:
+      FloatingPointError: a variable holds NaN or infinity.
+    """
+    values = [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in variables]
+    for variable, value in zip(variables, values, strict=True):
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise FloatingPointError(f"{variable.path} holds NaN or infinity")
+    return values
 
 
 def load_state(path: str | Path, variables: Sequence[keras.Variable], identity: Mapping[str, object]) -> RunState:
@@ -72,11 +89,20 @@ def load_state(path: str | Path, variables: Sequence[keras.Variable], identity: 
     Raises:
       ValueError: see check_resumable.
     """
+    state, values = read_state(path, len(variables), identity)
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    return state
+
+
+def read_state(
+    path: str | Path, num_variables: int, identity: Mapping[str, object]
+) -> tuple[RunState, list[npt.NDArray]]:
+    """Returns the state of a saved run and the values of its variables; raises what load_state raises."""
     check_resumable(path, identity)
     with _open_state(path) as file:
-        for i, variable in enumerate(variables):
-            variable.assign(file[_key(i)])
-        return RunState(**json.loads(str(file["state"])))
+        values = [file[_key(i)] for i in range(num_variables)]
+        return RunState(**json.loads(str(file["state"]))), values
 
 
 def check_resumable(path: str | Path, identity: Mapping[str, object]) -> None:

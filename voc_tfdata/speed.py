@@ -18,6 +18,8 @@ import tensorflow as tf
 
 from voc_tfdata import fetch, order, records
 from voc_tfdata.dataset import train_dataset
+from voc_tfdata.inline_map import map_inline
+from voc_tfdata.loading import READY, set_threads
 from voc_tfdata.machine import call_in_new_process, count_cores, read_heap_mb, read_peak_mb, watch
 
 AUGMENTS = ("none", "flip", "crop")
@@ -76,12 +78,7 @@ def choose_modes(settings: Settings, names: Sequence[str]) -> list[str]:
 def measure_modes(settings: Settings, modes: Sequence[str]) -> Iterator[Row]:
     """Yields one row a mode, each measured in a fresh process.
 
-        Call it under `def _import_quietly() -> None:
-        with quiet_start():
-            import voc_tfdata.speed  # noqa: F401  what a new process is about to call
-
-
-    if __name__ == "__main__"`: the processes are spawned.
+    The processes are spawned: call it under `if __name__ == "__main__"`.
     """
     for mode in modes:
         if mode.startswith("decoded"):
@@ -177,11 +174,8 @@ def read_dataset(settings: Settings) -> tf.data.Dataset:
         return batch.indices
 
     ds = tf.data.Dataset.counter().map(indices_of).unbatch()
-    ds = ds.map(lambda i: fetch.fetch_record(table, i), num_parallel_calls=threads, deterministic=True)
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    options.threading.private_threadpool_size = threads
-    return ds.batch(settings.batch_size).prefetch(2).with_options(options)
+    ds = map_inline(ds, lambda i: fetch.fetch_record(table, i), num_calls=threads + READY)
+    return set_threads(ds.batch(settings.batch_size).prefetch(2), threads)
 
 
 def naive_dataset(settings: Settings) -> tf.data.Dataset:

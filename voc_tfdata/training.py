@@ -9,19 +9,22 @@ middle of an epoch ends with the weights of one that was not.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from voc_tfdata.epoch import TrainStep, run_steps
 from voc_tfdata.evaluation import Predictions
 from voc_tfdata.history import write_history, write_scalars
+from voc_tfdata.hosts import broadcast, broadcast_array, count_hosts, is_chief
 from voc_tfdata.metrics import COLLAPSE_ADVICE, is_collapsed, prediction_spread
 from voc_tfdata.model_file import save_model
 from voc_tfdata.monitors import is_better, judge, why_finished
-from voc_tfdata.run_state import RunState, load_state, save_state
+from voc_tfdata.run_state import RunState, load_state, read_state, read_values, save_state
 
 STATE_NAME = "state.npz"
 BEST_NAME = "best.keras"
@@ -53,10 +56,13 @@ def train(
     checkpoint_minutes: float = 10.0,
     tensorboard: bool = True,
     profile: bool = False,
+    strategy: tf.distribute.Strategy | None = None,
+    local_model: keras.Model | None = None,
 ) -> RunState:
     """Trains to the end, from where an earlier run in out_dir stopped, and returns the state at the end.
 
-    Leaves in out_dir: best.keras (the model of the best epoch), state.npz, history.csv, tensorboard/.
+    Leaves in out_dir: best.keras (the model of the best epoch), state.npz, history.csv, tensorboard/. With several
+    hosts it is called on every host, and one of them, the chief, reads and writes out_dir, validates and decides.
 
     Args:
       model: of build_vgg16.
@@ -78,22 +84,49 @@ def train(
       checkpoint_minutes: a state is saved this long after the last one, and at the end of each epoch.
       tensorboard: whether to write scalars.
       profile: whether to write a TensorBoard profile of a few steps.
+      strategy: that the model was made under; the current one by default.
+      local_model: with several hosts, a copy of the model without a strategy, on the chief: it gets the weights before
+        validate is called, and is what is saved. The model itself cannot be used by one host alone: reading some
+        variables (of batch normalisation) is an operation of all hosts.
 
     Raises:
       ValueError: out_dir holds the state of another run.
       RuntimeError: loss, weights or predictions became NaN or infinite; the last sound state is kept.
     """
     out_dir = Path(out_dir)
-    state, variables = RunState(), [*model.variables, *optimizer.variables]
-    if (out_dir / STATE_NAME).exists():
-        state = load_state(out_dir / STATE_NAME, variables, identity)
+    strategy = strategy or tf.distribute.get_strategy()
+    chief, several = is_chief(strategy), count_hosts(strategy) > 1
+    variables = [*model.variables, *optimizer.variables]
+    state = _find_state(out_dir / STATE_NAME, variables, identity, strategy)
+    if state.step:
         logging.info("goes on after step %d, in epoch %d", state.step, state.step // steps_per_epoch + 1)
 
     logs = str(out_dir / TENSORBOARD_NAME)
-    writer = tf.summary.create_file_writer(logs) if tensorboard else tf.summary.create_noop_writer()
+    writer = tf.summary.create_file_writer(logs) if tensorboard and chief else tf.summary.create_noop_writer()
 
     def save() -> None:
-        save_state(out_dir / STATE_NAME, state, variables, identity)
+        values = read_values(variables)  # on every host
+        if chief:
+            save_state(out_dir / STATE_NAME, state, variables, identity, values=values)
+
+    def judge_epoch(epoch: int) -> dict[str, float]:
+        """Returns the numbers of an epoch as the chief finds them: no host may decide otherwise."""
+        values = read_values(model.variables) if several else []  # on every host
+        row: dict[str, float] | str = {}
+        if chief:
+            if local_model is not None:
+                for variable, value in zip(local_model.variables, values, strict=True):
+                    variable.assign(value)
+            try:
+                predictions = validate()
+                row = _describe_epoch(epoch, state, predictions, definition)
+                _warn_of_collapse(predictions)
+            except FloatingPointError as err:
+                row = str(err)
+        row = broadcast(row, strategy)
+        if isinstance(row, str):
+            raise FloatingPointError(row)
+        return row
 
     def why_stop() -> str:
         return why_finished(
@@ -123,29 +156,49 @@ def train(
                 until=until,
                 title=f"epoch {epoch}/{epochs}",
                 checkpoint_minutes=checkpoint_minutes,
-                profile_dir=logs if profile and not state.history else "",
+                profile_dir=logs if profile and chief and not state.history else "",
+                agree=(lambda due: broadcast(due, strategy)) if several else None,
             )
             if until < end:
                 save()  # what follows is not part of it: with a higher --max_steps the epoch goes on from here
-            predictions = validate()
-            row = _describe_epoch(epoch, state, predictions, definition) | speed
+            row = judge_epoch(epoch) | speed
             row["learning_rate"] = learning_rate(state.step - 1)
             better = is_better(row[monitor], state.best, monitor)
-            _log_epoch(row, predictions, epochs, definition=definition, better=better)
+            _log_epoch(row, epochs, definition=definition, better=better)
             if better:
-                save_model(out_dir / BEST_NAME, model, class_names, resize=resize)
+                if chief:
+                    save_model(out_dir / BEST_NAME, local_model or model, class_names, resize=resize)
                 state.best, state.best_epoch, state.epochs_without_better = row[monitor], epoch, 0
             else:
                 state.epochs_without_better += 1
             state.history.append(row)
             state.sums = [0.0] * len(state.sums)
-            write_history(out_dir / HISTORY_NAME, state.history)
-            write_scalars(writer, row)
+            if chief:
+                write_history(out_dir / HISTORY_NAME, state.history)
+                write_scalars(writer, row)
             if until == end:
                 save()
     except FloatingPointError as err:
         raise RuntimeError(f"training diverged by step {state.step}: {err}; {_DIVERGED}") from err
     logging.info("training ends: %s; best %s in epoch %d", reason, monitor, state.best_epoch)
+    return state
+
+
+def _find_state(
+    path: Path, variables: Sequence[keras.Variable], identity: Mapping[str, object], strategy: tf.distribute.Strategy
+) -> RunState:
+    """Returns the state to go on from, the variables set to it, on every host from the chief's file."""
+    if count_hosts(strategy) == 1:
+        return load_state(path, variables, identity) if path.exists() else RunState()
+    state, values = RunState(), [np.zeros(variable.shape, variable.dtype) for variable in variables]
+    found = broadcast(path.exists() if is_chief(strategy) else None, strategy)
+    if not found:
+        return state
+    if is_chief(strategy):
+        state, values = read_state(path, len(variables), identity)
+    state = RunState(**broadcast(asdict(state), strategy))
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(broadcast_array(value, strategy))
     return state
 
 
@@ -157,9 +210,7 @@ def _describe_epoch(epoch: int, state: RunState, predictions: Predictions, defin
     return row | judge(predictions, definition=definition)
 
 
-def _log_epoch(
-    row: Mapping[str, float], predictions: Predictions, epochs: int, *, definition: str, better: bool
-) -> None:
+def _log_epoch(row: Mapping[str, float], epochs: int, *, definition: str, better: bool) -> None:
     logging.info(
         "epoch %d/%d: loss %.4f, val_loss %.4f, binary accuracy %.4f (val %.4f), val_mAP %.4f (%s), %.1f images/s, "
         "%.1f %% of the time waiting for input%s",
@@ -175,6 +226,9 @@ def _log_epoch(
         100 * row["input_wait"],
         "; the best so far" if better else "",
     )
+
+
+def _warn_of_collapse(predictions: Predictions) -> None:
     if is_collapsed(predictions.y_score):
         logging.warning(
             "collapsed: every picture of the validation split gets the same prediction (standard deviation %.2g): the "
