@@ -117,8 +117,8 @@ def test_a_wrong_mode_is_refused_with_the_right_ones() -> None:
 
 
 @pytest.mark.slow
-def test_a_training_step_is_timed_in_the_precision_of_its_mode() -> None:
-    settings = settings_of("", train_image_size=32, epochs=1)
+def test_a_training_step_is_timed_in_the_precision_of_its_mode(records_dir: Path) -> None:
+    settings = settings_of(records_dir, train_image_size=32, epochs=1)
     for mode in speed.TRAIN_MODES:
         row = speed.measure_training(mode, settings)
         assert row.mode == mode and row.median > 0
