@@ -62,6 +62,7 @@ def main(argv: list[str]) -> None:
 
     runs = choose_runs(_ONLY.value)
     work_dir = Path(_WORK_DIR.value).absolute()
+    Path(_OUT_DIR.value).mkdir(parents=True, exist_ok=True)  # now, rather than after the work
     records = build_base_records(work_dir)
     load = os.getloadavg()[0]
     if load > 0.5:

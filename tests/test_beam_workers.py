@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.devkit_fixture import difficult, draw_noise, encode, files_in, sample, write_devkit
+from voc_tfdata.beam_workers import start_beam
 from voc_tfdata.convert import build_records
+from voc_tfdata.devkit import open_devkit
 from voc_tfdata.shards import BadFilesError
+from voc_tfdata.workers import EncodeTask, ScanTask, encode_chunk, scan_chunk
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed: pip install 'voc_tfdata[beam]'")
 
@@ -80,9 +83,6 @@ def test_intermediate_files_are_gone_afterwards(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_cannot_write_ends_it_with_the_path(tmp_path: Path) -> None:
-    from voc_tfdata.beam_workers import start_beam
-    from voc_tfdata.devkit import open_devkit
-    from voc_tfdata.workers import EncodeTask, ScanTask, encode_chunk, scan_chunk
 
     devkit = open_devkit(write_kit(tmp_path / "VOC", count=1))
     (image_id, (xml,)), (picture,) = *devkit.annotations.items(), *devkit.pictures.values()
@@ -93,10 +93,20 @@ def test_a_worker_that_cannot_write_ends_it_with_the_path(tmp_path: Path) -> Non
             list(run(encode_chunk, [task]))
 
 
+def test_a_worker_without_the_devkit_ends_it_instead_of_finding_every_file_bad(tmp_path: Path) -> None:
+    with start_beam("DirectRunner", [], must_see=f"{tmp_path}/unmounted") as run:
+        with pytest.raises(OSError, match="a worker, does not see it; mount it there"):
+            list(run(scan_chunk, [ScanTask((), ("dog",))]))
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (["--runner=NoRunner", "--shared_dir=/tmp"], "--runner=NoRunner: "),
+        (
+            ["--runner=FlinkRunner", "--shared_dir=/tmp", "--out_dir=s3://bucket/voc"],
+            "--out_dir=s3://bucket/voc with --runner=FlinkRunner; its workers need a folder that they mount",
+        ),
         (["--runner=FlinkRunner"], "--runner=FlinkRunner works on other machines; give --shared_dir"),
         (["--runner=DirectRunner", "--", "--direct_workers=2"], "Beam knows no option --direct_workers"),
         (["--shared_dir=/tmp"], "--shared_dir and Beam's options are for a --runner"),

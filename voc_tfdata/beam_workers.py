@@ -11,11 +11,13 @@ so its size does not grow with the pictures. Runners may do a piece of work twic
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import logging as std_logging
 import os
 import pickle
 import shutil
+import socket
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,13 +40,14 @@ R = TypeVar("R")
 
 
 @contextlib.contextmanager
-def start_beam(runner: str, options: Sequence[str], *, shared_dir: str = "") -> Iterator[Run]:
+def start_beam(runner: str, options: Sequence[str], *, shared_dir: str = "", must_see: str = "") -> Iterator[Run]:
     """Yields run(function, tasks), which runs a pipeline and yields the results in the order of the tasks.
 
     Args:
       runner: name of a Beam runner, e.g. "DirectRunner".
       options: of Beam and the runner, e.g. ["--direct_num_workers=4", "--direct_running_mode=multi_processing"].
       shared_dir: folder that all workers see at this path; by default a temporary one, for a runner on this machine.
+      must_see: a path without which a worker does nothing: one that lacks the devkit's mount would find every file bad.
 
     Raises:
       ImportError: apache_beam is not installed.
@@ -61,11 +64,11 @@ def start_beam(runner: str, options: Sequence[str], *, shared_dir: str = "") -> 
     if shared_dir:
         Path(shared_dir).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="voc_tfdata_beam_", dir=shared_dir or None) as folder, _importable():
-        yield partial(_run_pipeline, pipeline_options, Path(folder), local)
+        yield partial(_run_pipeline, pipeline_options, Path(folder), local, must_see)
 
 
 def _run_pipeline(
-    pipeline_options: Any, folder: Path, local: bool, function: Callable[[T], R], tasks: Iterable[T]
+    pipeline_options: Any, folder: Path, local: bool, must_see: str, function: Callable[[T], R], tasks: Iterable[T]
 ) -> Iterator[R]:
     import apache_beam as beam
 
@@ -80,7 +83,7 @@ def _run_pipeline(
         pipeline
         | "Number" >> beam.Create(range(count))
         | "Spread" >> beam.Reshuffle()
-        | "Work" >> beam.Map(_work, str(folder), function)
+        | "Work" >> beam.Map(_work, str(folder), must_see, function)
     )
     try:
         with quiet_start() if local else contextlib.nullcontext():  # its workers log each of their own steps
@@ -104,10 +107,12 @@ def _run_pipeline(
     shutil.rmtree(folder)
 
 
-def _work(number: int, folder: str, function: Callable[[Any], Any]) -> None:
+def _work(number: int, folder: str, must_see: str, function: Callable[[Any], Any]) -> None:
     """Does the tasks of one file and leaves their results in another, on a worker."""
     results: list[Any] | OSError
     try:
+        if must_see and not os.path.exists(must_see):
+            raise OSError(errno.ENOENT, f"{socket.gethostname()}, a worker, does not see it; mount it there", must_see)
         with open(f"{folder}/tasks-{number}", "rb") as file:
             results = [function(_own_part(task)) for task in pickle.load(file)]
     except OSError as err:

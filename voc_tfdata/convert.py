@@ -119,6 +119,11 @@ def build_records(
         raise ValueError("--out_dir is empty; give a folder for the records")
     if not runner and (runner_options or shared_dir):
         raise ValueError("--shared_dir and Beam's options are for a --runner; name one")
+    if runner:  # its workers have another working directory
+        voc_root = os.path.abspath(voc_root)
+        if is_uri(out_dir) and shared_dir:
+            raise ValueError(f"--out_dir={out_dir} with --runner={runner}; its workers need a folder that they mount")
+        out_dir = out_dir if is_uri(out_dir) or not str(out_dir) else os.path.abspath(out_dir)
     start = time.monotonic()
     if is_uri(out_dir) and not dry_run:
         from voc_tfdata.remote_files import check_writable
@@ -127,7 +132,7 @@ def build_records(
     logging.info("listing the files of %s", voc_root)
     devkit = open_devkit(voc_root)
     found = Findings(warnings=list(devkit.warnings))
-    with _start(options.num_workers, runner, runner_options, shared_dir) as run:
+    with _start(options.num_workers, runner, runner_options, shared_dir, str(voc_root)) as run:
         plan = make_plan(devkit, options, run, found)
         manifest = _describe(plan, options)
         if out_dir:  # a dry run needs none
@@ -153,13 +158,13 @@ def build_records(
 
 
 def _start(
-    num_workers: int, runner: str, runner_options: Sequence[str], shared_dir: str
+    num_workers: int, runner: str, runner_options: Sequence[str], shared_dir: str, voc_root: str
 ) -> contextlib.AbstractContextManager[Run]:
     if not runner:
         return start_workers(num_workers)
     from voc_tfdata.beam_workers import start_beam
 
-    return start_beam(runner, runner_options, shared_dir=shared_dir)
+    return start_beam(runner, runner_options, shared_dir=shared_dir, must_see=voc_root)
 
 
 def _check_options(
