@@ -31,6 +31,9 @@ _DISPATCHER = flags.DEFINE_string("dispatcher", "", "Of a worker: host:port of t
 _ADDRESS = flags.DEFINE_string("address", "", "Of a worker: its host:port, as --workers of the dispatcher has it.")
 
 _WATCH_S = 5.0
+# Work that a restarted worker could not be handed at once reaches it with its next heartbeat; TensorFlow's 30 s would
+# be as long as a client waits for its workers.
+_HEARTBEAT_MS = 2_000
 _PATIENCE_MS = 20_000  # of a worker, for the dispatcher to answer
 
 
@@ -115,6 +118,7 @@ def serve_worker(dispatcher: str, address: str) -> None:
             dispatcher_address=f"{dispatcher_host}:{dispatcher_port}",
             worker_address=f"{host}:{port}",
             port=port,
+            heartbeat_interval_ms=_HEARTBEAT_MS,
             dispatcher_timeout_ms=_PATIENCE_MS,
         )
     )
