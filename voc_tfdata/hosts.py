@@ -13,7 +13,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context  # the coordination service has no public name
 
 from voc_tfdata.cluster import Cluster
+from voc_tfdata.commands import quiet_start
 
 START_TIMEOUT_S = 300.0  # hosts may be started by hand, and load TensorFlow from slow disks
 DEATH_TIMEOUT_S = 20.0  # without a sign of life
@@ -62,17 +62,20 @@ def join_cluster(
     )
     on_sigterm = signal.getsignal(signal.SIGTERM)
     # TensorFlow waits here without a limit if a host ends at this very moment; nothing but an exit ends that.
-    alarm = threading.Timer(max(1.0, deadline - time.monotonic()) + death_timeout_s, _give_up, [cluster])
+    stderr = os.dup(2)
+    alarm = threading.Timer(max(1.0, deadline - time.monotonic()) + death_timeout_s, _give_up, [cluster, stderr])
     alarm.daemon = True
     alarm.start()
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        with quiet_start():  # its servers report that they are well
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError) as err:
         raise RuntimeError(
             f"the hosts of TF_CONFIG ({_list(cluster)}) did not get together; {_REMEDY} ({err})"
         ) from err
     finally:
         alarm.cancel()
+        os.close(stderr)
     signal.signal(signal.SIGTERM, on_sigterm)  # TensorFlow has put in one that ends nothing
     return strategy
 
@@ -109,14 +112,16 @@ def broadcast_array(array: npt.NDArray, strategy: tf.distribute.Strategy) -> npt
     if count_hosts(strategy) == 1:
         return array
     wide = array if array.dtype in (np.float32, np.float64, np.int32, np.int64) else array.astype(_wide(array.dtype))
+    total = strategy.run(_add_up, args=(tf.constant(wide.ravel()),))  # of one axis: two traces a dtype
+    return np.asarray(strategy.experimental_local_results(total)[0]).astype(array.dtype).reshape(array.shape)
 
-    def add(value: tf.Tensor) -> tf.Tensor:
-        replica = tf.distribute.get_replica_context()
-        mine = tf.where(tf.equal(replica.replica_id_in_sync_group, 0), value, tf.zeros_like(value))
-        return replica.all_reduce(tf.distribute.ReduceOp.SUM, mine)
 
-    total = strategy.run(tf.function(add, autograph=False), args=(tf.constant(wide),))
-    return np.asarray(strategy.experimental_local_results(total)[0]).astype(array.dtype)
+@tf.function(autograph=False, reduce_retracing=True)
+def _add_up(value: tf.Tensor) -> tf.Tensor:
+    """Returns the first replica's value on all."""
+    replica = tf.distribute.get_replica_context()
+    mine = tf.where(tf.equal(replica.replica_id_in_sync_group, 0), value, tf.zeros_like(value))
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, mine)
 
 
 def broadcast(value: Any, strategy: tf.distribute.Strategy) -> Any:
@@ -164,9 +169,8 @@ def _listens(address: str) -> bool:
     return True
 
 
-def _give_up(cluster: Cluster) -> None:
-    print(f"error: the hosts of TF_CONFIG ({_list(cluster)}) did not get together; {_REMEDY}", file=sys.stderr)
-    sys.stderr.flush()
+def _give_up(cluster: Cluster, stderr: int) -> None:
+    os.write(stderr, f"error: the hosts of TF_CONFIG ({_list(cluster)}) did not get together; {_REMEDY}\n".encode())
     os._exit(1)
 
 
