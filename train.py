@@ -10,8 +10,6 @@ Evaluation alone: --eval_only, of out_dir/best.keras or another --checkpoint.
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -20,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags, logging
 
 from voc_tfdata.baselines import LabelCounts, counts_as_read
-from voc_tfdata.cluster import parse_cluster
+from voc_tfdata.cluster import find_cluster
 from voc_tfdata.commands import check_no_arguments, quiet_start, run_command
 from voc_tfdata.manifest import Manifest, find_split, read_manifest
 from voc_tfdata.metrics import DEFINITIONS
@@ -135,9 +133,8 @@ def _train_and_evaluate(manifest: Manifest, records_dir: Path, best: str) -> Non
 
     if _DETERMINISTIC.value:
         tf.config.experimental.enable_op_determinism()
-    strategy = devices.choose_strategy(
-        _STRATEGY.value, start_timeout_s=_START_TIMEOUT.value
-    )  # first of all: nothing may touch a device before
+    # First of all: nothing may touch a device before.
+    strategy = devices.choose_strategy(_STRATEGY.value, start_timeout_s=_START_TIMEOUT.value)
     with hosts.report_lost_hosts(strategy):
         _train(strategy, manifest, records_dir)
         if hosts.is_chief(strategy):
@@ -153,6 +150,7 @@ def _train(strategy: tf.distribute.Strategy, manifest: Manifest, records_dir: Pa
     from voc_tfdata.evaluation import evaluate
     from voc_tfdata.losses import weight_positives
     from voc_tfdata.optimizers import learning_rate_at
+    from voc_tfdata.run_folder import prepare_folder
     from voc_tfdata.train_step import make_train_step
     from voc_tfdata.training import train
 
@@ -173,7 +171,7 @@ def _train(strategy: tf.distribute.Strategy, manifest: Manifest, records_dir: Pa
         identity["cache"] = _CACHE.value  # windows out of stored pictures are other windows
     if num_hosts > 1:
         identity["hosts"] = num_hosts
-    out_dir = _agree_on_out_dir(identity, strategy)
+    out_dir = prepare_folder(_OUT_DIR.value, identity, strategy, flags_text=_format_flags(), resume=_RESUME.value)
 
     reading: dict[str, Any] = {
         "batch_size": _BATCH_SIZE.value,
@@ -279,45 +277,6 @@ def _build_model(strategy: tf.distribute.Strategy, counts: LabelCounts) -> tuple
     return model, optimizer
 
 
-def _agree_on_out_dir(identity: dict[str, object], strategy: tf.distribute.Strategy) -> Path:
-    """Returns out_dir, made fit by the host that writes it; what that one refuses, all refuse with the same words."""
-    from voc_tfdata import hosts
-
-    if hosts.count_hosts(strategy) == 1:
-        return _prepare_out_dir(identity)
-    problem = ""
-    if hosts.is_chief(strategy):
-        try:
-            _prepare_out_dir(identity)
-        except (ValueError, OSError) as err:
-            problem = str(err)
-    problem, wanted = hosts.broadcast([problem, identity], strategy)
-    if problem:
-        raise ValueError(problem)
-    differences = [f"{name} is {wanted.get(name)} there, {identity[name]} here" for name in identity]
-    differences = [text for text, name in zip(differences, identity, strict=True) if wanted.get(name) != identity[name]]
-    if differences:
-        raise ValueError(f"the first host runs another command: {'; '.join(differences)}; start all with the same")
-    return Path(_OUT_DIR.value)
-
-
-def _prepare_out_dir(identity: dict[str, object]) -> Path:
-    """Returns out_dir, found or made fit to start or go on, with flags.txt in it."""
-    from voc_tfdata.run_state import check_resumable
-    from voc_tfdata.training import BEST_NAME, HISTORY_NAME, STATE_NAME, TENSORBOARD_NAME
-
-    out_dir = Path(_OUT_DIR.value)
-    if not _RESUME.value:
-        for name in (STATE_NAME, BEST_NAME, HISTORY_NAME):  # the state first: a run without it is not gone on with
-            (out_dir / name).unlink(missing_ok=True)
-        shutil.rmtree(out_dir / TENSORBOARD_NAME, ignore_errors=True)
-    elif (out_dir / STATE_NAME).exists():
-        check_resumable(out_dir / STATE_NAME, identity)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    (out_dir / "flags.txt").write_text(_format_flags(), encoding="utf-8")
-    return out_dir
-
-
 def _evaluate(checkpoint: str, manifest: Manifest, records_dir: Path) -> None:
     from voc_tfdata.checkpoint_report import report_checkpoint
 
@@ -358,12 +317,8 @@ def _check_flags() -> None:
         raise ValueError(
             f"--weights={_WEIGHTS.value} --batch_norm: these weights are of VGG16 without it; leave one out"
         )
-    if _STRATEGY.value in ("auto", "multi_worker") and not _EVAL_ONLY.value:
-        cluster = parse_cluster(os.environ.get("TF_CONFIG", ""))
-        if cluster is None and _STRATEGY.value == "multi_worker":
-            raise ValueError(
-                "--strategy=multi_worker needs the hosts in the environment variable TF_CONFIG; see README"
-            )
+    if not _EVAL_ONLY.value:
+        find_cluster(_STRATEGY.value)
     if _CHECKPOINT.value and not _EVAL_ONLY.value:
         raise ValueError("--checkpoint is for --eval_only; training goes on from the state in --out_dir by itself")
 

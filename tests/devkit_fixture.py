@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from voc_tfdata.convert import build_records
 from voc_tfdata.examples import decode_example
 from voc_tfdata.manifest import read_manifest
 from voc_tfdata.records import iterate_records
@@ -133,6 +134,23 @@ def quarters_of(jpeg: bytes) -> list[tuple[int, ...]]:
 def is_close(found: Sequence[Sequence[int]], wanted: Sequence[Sequence[int]], tolerance: int = 12) -> bool:
     """Returns whether colours agree but for what JPEG and CMYK do to them."""
     return bool(np.abs(np.asarray(found, int) - np.asarray(wanted, int)).max() <= tolerance)
+
+
+def write_small_records(folder: Path, *, train: int, val: int, test: int) -> Path:
+    """Writes records of plain pictures p00, p01, ... of three classes, classes.txt beside; returns their folder."""
+    names = ("cat", "dog", "person")
+    samples = {
+        f"p{i:02}": sample(
+            names[i % 3], difficult(names[(i + 1) % 3]), picture=plain_jpeg(COLOURS[i % 6], (40, 32 + i))
+        )
+        for i in range(train + val + test)
+    }
+    ids = list(samples)
+    lists = {"train": ids[:train], "val": ids[train : train + val], "test": ids[train + val :]}
+    root = write_devkit(folder / "VOC", samples, lists)
+    (folder / "classes.txt").write_text("\n".join(names))
+    build_records(root, folder / "records", splits=tuple(lists), classes=names, num_workers=1)
+    return folder / "records"
 
 
 def read_examples(records_dir: Path) -> dict[str, dict[str, list[Any]]]:

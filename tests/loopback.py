@@ -60,7 +60,7 @@ class Server:
     def start(self, *more: str) -> None:
         """Starts it, with further arguments, and returns when it listens."""
         self.more = more
-        port = str(self.port or _free_port())
+        port = str(self.port or free_ports(1)[0])
         command = [sys.executable, *self.arguments, *more, "-p", port]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -184,10 +184,13 @@ def _run(server: Server, *more: str) -> Iterator[Server]:
         server.kill()
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind((HOST, 0))
-        return free.getsockname()[1]
+def free_ports(count: int) -> list[int]:
+    """Returns ports that nobody listens at."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((HOST, 0))
+        return [one.getsockname()[1] for one in sockets]
 
 
 def start_again_when_dead(server: Server) -> threading.Thread:

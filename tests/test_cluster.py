@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from voc_tfdata.cluster import Cluster, parse_cluster
+from voc_tfdata.cluster import Cluster, find_cluster, parse_cluster
 
 HOSTS = {"worker": ["a:1", "b:2"]}
 
@@ -53,3 +53,17 @@ def test_without_a_cluster_there_is_none(text: str) -> None:
 def test_what_is_wrong_is_named_with_what_is_expected(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_cluster(text)
+
+
+def test_the_strategies_of_one_host_do_not_look_at_tf_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_CONFIG", config(index=1))
+    assert [find_cluster(name) is None for name in ("none", "mirrored")] == [True, True]
+    for name in ("auto", "multi_worker"):
+        assert find_cluster(name) == Cluster({"worker": ("a:1", "b:2")}, "worker", 1)
+
+
+def test_several_hosts_without_tf_config_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert find_cluster("auto") is None
+    with pytest.raises(ValueError, match="'multi_worker' needs the hosts in the environment variable TF_CONFIG: {"):
+        find_cluster("multi_worker")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +20,7 @@ import pytest
 import tensorflow as tf
 
 from tests.devkit_fixture import draw_noise, encode, sample, write_devkit
+from tests.loopback import free_ports
 from voc_tfdata import data_service
 from voc_tfdata.convert import build_records
 from voc_tfdata.dataset import eval_dataset, train_dataset
@@ -36,14 +37,6 @@ def start(*arguments: str) -> subprocess.Popen:
     line = process.stdout.readline()
     assert "listens at" in line, process.stderr.read()
     return process
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("localhost", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 @dataclass
@@ -164,6 +157,22 @@ def test_a_damaged_record_is_named(records: Path, service: Service, tmp_path: Pa
 def test_evaluation_needs_no_service(records: Path) -> None:
     assert "data_service" not in eval_dataset.__annotations__
     assert len(take(eval_dataset(records, "val", batch_size=4, image_size=SIZE), 9)) == 1
+
+
+@pytest.mark.slow
+def test_train_py_ends_with_it_as_without_it(records: Path, service: Service, tmp_path: Path) -> None:
+    rows = []
+    for name, more in (("with", [f"--data_service={service.address}"]), ("without", [])):
+        flags = f"--records={records} --out_dir={tmp_path / name} --image_size=32 --epochs=2 --batch_size=8"
+        flags += " --test_split=val --optimizer=sgd --augment=crop --precision=float32 --deterministic"
+        done = subprocess.run(
+            [sys.executable, "train.py", *flags.split(), *more], cwd=ROOT, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr
+        with open(tmp_path / name / "history.csv", newline="") as file:
+            timing = ("images_per_second", "input_wait")
+            rows.append([{k: v for k, v in row.items() if k not in timing} for row in csv.DictReader(file)])
+    assert len(rows[0]) == 2 and rows[0] == rows[1]
 
 
 def test_records_of_200_000_pictures_pass_through(service: Service) -> None:

@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.devkit_fixture import COLOURS, difficult, plain_jpeg, sample, write_devkit
-from voc_tfdata.convert import build_records
+from tests.devkit_fixture import write_small_records
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ("cat", "dog", "person")
 STEPS = 5  # an epoch: 9 pictures by two
 
 
@@ -29,19 +27,7 @@ def run(*flags: object) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("command")
-    samples = {
-        f"p{i:02}": sample(
-            NAMES[i % 3], difficult(NAMES[(i + 1) % 3]), picture=plain_jpeg(COLOURS[i % 6], (40, 32 + i))
-        )
-        for i in range(16)
-    }
-    ids = list(samples)
-    lists = {"train": ids[:9], "val": ids[9:12], "test": ids[12:]}
-    root = write_devkit(folder / "VOC", samples, lists)
-    (folder / "classes.txt").write_text("\n".join(NAMES))
-    build_records(root, folder / "records", splits=("train", "val", "test"), classes=NAMES, num_workers=1)
-    return folder / "records"
+    return write_small_records(tmp_path_factory.mktemp("command"), train=9, val=3, test=4)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ for processes that cannot come.
 from __future__ import annotations
 
 import json
+import os
 from typing import NamedTuple
 
 EXAMPLE = '{"cluster": {"worker": ["host-a:2222", "host-b:2222"]}, "task": {"type": "worker", "index": 0}}'
@@ -32,6 +33,20 @@ class Cluster(NamedTuple):
         """Which of them this one is, from 0; 0 writes the outputs."""
         before = len(self.jobs.get("chief", ())) if self.task_type == "worker" else 0
         return before + self.task_index
+
+
+def find_cluster(strategy: str) -> Cluster | None:
+    """Returns the hosts that --strategy is about: those of TF_CONFIG if it is auto or multi_worker, else None.
+
+    Raises:
+      ValueError: TF_CONFIG is malformed, or missing where it is needed.
+    """
+    if strategy not in ("auto", "multi_worker"):
+        return None
+    cluster = parse_cluster(os.environ.get("TF_CONFIG", ""))
+    if cluster is None and strategy == "multi_worker":
+        raise ValueError(f"strategy 'multi_worker' needs the hosts in the environment variable TF_CONFIG: {EXAMPLE}")
+    return cluster
 
 
 def parse_cluster(text: str) -> Cluster | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
 
-from voc_tfdata.cluster import EXAMPLE, parse_cluster
+from voc_tfdata.cluster import find_cluster
 from voc_tfdata.hosts import START_TIMEOUT_S, count_hosts, join_cluster
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -70,12 +69,9 @@ def choose_strategy(strategy: str = "auto", *, start_timeout_s: float = START_TI
     """
     if strategy not in ("auto", *STRATEGIES):
         raise ValueError(f"strategy={strategy!r}; allowed: auto, {', '.join(STRATEGIES)}")
-    if strategy in ("auto", "multi_worker"):
-        cluster = parse_cluster(os.environ.get("TF_CONFIG", ""))
-        if cluster is None and strategy == "multi_worker":
-            raise ValueError(f"strategy='multi_worker' needs the hosts in TF_CONFIG, such as {EXAMPLE}")
-        if cluster is not None and cluster.num_hosts > 1:
-            return join_cluster(cluster, start_timeout_s=start_timeout_s)
+    cluster = find_cluster(strategy)
+    if cluster is not None and cluster.num_hosts > 1:
+        return join_cluster(cluster, start_timeout_s=start_timeout_s)
     gpus = tf.config.list_logical_devices("GPU")
     if strategy == "none" or (strategy != "mirrored" and len(gpus) < 2):
         return tf.distribute.get_strategy()

@@ -87,7 +87,7 @@ def _encode(
     ]
     total = sum(len(ids) for _, _, ids in chunks)
     verb = "checking" if staging is None else "converting"
-    logging.info("%s %d pictures, num_workers=%d", verb, total, options.num_workers)
+    logging.info("%s %d pictures", verb, total)
     progress = _Progress(total)
     with progress.bar:
         results = run(encode_chunk, _tasks(plan, [ids for _, _, ids in chunks], options, found, staging))
