@@ -58,7 +58,7 @@ def main(argv: list[str]) -> None:
             )
             (row,) = measure_modes(settings, [_MODE.value])
             print(
-                f"{len(index.ids):10,}{threads:9}{checksums_s:13.2f}{row.open_s:9.2f}{row.first_s:9.2f}"
+                f"{index.num_examples:10,}{threads:9}{checksums_s:13.2f}{row.open_s:9.2f}{row.first_s:9.2f}"
                 f"{row.median:10,.0f}{row.cpu_ms:9.3f}{row.heap_mb:9,.0f}",
                 flush=True,
             )

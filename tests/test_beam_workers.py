@@ -15,7 +15,7 @@ from voc_tfdata.beam_workers import start_beam
 from voc_tfdata.convert import build_records
 from voc_tfdata.devkit import open_devkit
 from voc_tfdata.shards import BadFilesError
-from voc_tfdata.workers import EncodeTask, ScanTask, encode_chunk, scan_chunk
+from voc_tfdata.workers import EncodeTask, ScanTask, encode_chunk, pack_item, scan_chunk
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed: pip install 'voc_tfdata[beam]'")
 
@@ -88,7 +88,9 @@ def test_a_worker_that_cannot_write_ends_it_with_the_path(tmp_path: Path) -> Non
     (image_id, (xml,)), (picture,) = *devkit.annotations.items(), *devkit.pictures.values()
     with start_beam("DirectRunner", []) as run:
         (scanned,) = next(run(scan_chunk, [ScanTask(((image_id, xml),), ("dog", "sofa"))]))
-        task = EncodeTask(((scanned.annotation, picture[0]),), ("dog", "sofa"), 10**8, None, f"{tmp_path}/missing/part")
+        task = EncodeTask(
+            (pack_item(scanned.annotation, picture[0]),), ("dog", "sofa"), 10**8, None, f"{tmp_path}/missing/part"
+        )
         with pytest.raises(OSError, match="missing/part"):
             list(run(encode_chunk, [task]))
 

@@ -95,11 +95,14 @@ def test_a_picture_that_only_filename_names_is_used(tmp_path: Path) -> None:
     assert kinds_of(report) == {"picture found by <filename>": 1}  # and no "picture without annotation"
 
 
-@pytest.mark.parametrize("ids", [("a", "b"), (NFC, NFD)])
-def test_one_picture_never_becomes_two_examples(tmp_path: Path, ids: tuple[str, str]) -> None:
-    samples = {i: sample("dog", picture=None, filename="IMG.jpg") for i in ids}
+@pytest.mark.parametrize(
+    "ids, picture",
+    [(("a", "b"), "IMG.jpg"), ((NFC, NFD), "IMG.jpg"), ((NFC, NFD), f"{NFC}.jpg"), ((NFC, NFD), f"{NFD}.jpg")],
+)
+def test_one_picture_never_becomes_two_examples(tmp_path: Path, ids: tuple[str, str], picture: str) -> None:
+    samples = {i: sample("dog", picture=None, filename=picture) for i in ids}
     root = write_devkit(tmp_path / "VOC", samples)
-    (root / "JPEGImages/IMG.jpg").write_bytes(plain_jpeg())
+    (root / "JPEGImages" / picture).write_bytes(plain_jpeg())
     with pytest.raises(BadFilesError, match=r"1 bad files.*\n.*\.xml: is for the picture that .*\.xml is for"):
         convert(root, tmp_path / "out")
 
@@ -460,7 +463,7 @@ def test_overwriting_with_bad_files_leaves_the_old_set_usable(tmp_path: Path) ->
     with pytest.raises(BadFilesError):
         convert(root, tmp_path / "out", overwrite=True)
     assert files_in(tmp_path / "out") == before
-    assert len(open_split(tmp_path / "out", "all").ids) == 10
+    assert open_split(tmp_path / "out", "all").num_examples == 10
 
 
 def test_fewer_shards_leave_none_of_the_old_ones(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.devkit_fixture import plain_jpeg, sample, write_devkit
-from voc_tfdata.devkit import BadFileError, Devkit, SourceFile, open_devkit, read_file, stem_of
+from voc_tfdata.devkit import BadFileError, Devkit, FilesByStem, SourceFile, open_devkit, read_file, stem_of
 from voc_tfdata.pairing import find_picture, read_split_list
 
 
@@ -80,6 +80,16 @@ def test_links_to_files_and_folders_are_followed(tmp_path: Path) -> None:
     assert (picture.size, read_file(picture)) == (len(plain_jpeg()), plain_jpeg())
     (tmp_path / "VOC").symlink_to(real)
     assert list(open_devkit(tmp_path / "VOC").annotations) == ["a"]
+
+
+def test_files_are_found_by_stem_in_whatever_order_they_were_listed() -> None:
+    rows = [("b.jpg", 0, 1), ("a.png", 7, 2), ("a.jpg", 0, 3), ("a", 0, 4), ("a.b.jpg", 0, 5), (".jpg", 0, 6)]
+    files = FilesByStem("VOC/JPEGImages/", rows)
+    assert list(files) == [".jpg", "a", "a.b", "b"] and len(files) == 4
+    assert [(f.name, f.offset, f.size) for f in files["a"]] == [("a", 0, 4), ("a.jpg", 0, 3), ("a.png", 7, 2)]
+    assert files["b"] == (SourceFile("VOC/JPEGImages/b.jpg", "VOC/JPEGImages/b.jpg", 0, 1),)
+    assert "a.b.jpg" not in files and files.get("c") is None and files.get("") is None
+    assert FilesByStem("it.tar/VOC/", rows, "it.tar")["b"][0].container == "it.tar"
 
 
 @pytest.mark.parametrize("target", ["nowhere.jpg", "a.jpg"])  # broken, and a link to itself

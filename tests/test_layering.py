@@ -14,7 +14,7 @@ PACKAGE = ROOT / "voc_tfdata"
 
 # From the bottom up: a module imports modules of lower layers, or of its own in the order written here.
 LAYERS = [
-    ["version", "classes", "commands"],
+    ["version", "classes", "commands", "spill"],
     ["transfer", "remote", "remote_files"],
     ["devkit", "pairing", "annotations", "jpeg", "images", "splits"],
     ["examples"],

@@ -99,8 +99,10 @@ def test_shards_are_contiguous_runs_of_nearly_equal_length(records: Path) -> Non
 
 def test_the_index_leads_to_every_record(records: Path) -> None:
     index = open_split(records, "train+val")
-    assert len(index.paths) == 6 and len(index.ids) == 10
-    for k, image_id in enumerate(index.ids):
+    splits = read_manifest(records).splits
+    ids = read_ids(records, splits["train"]) + read_ids(records, splits["val"])
+    assert len(index.paths) == 6 and index.num_examples == len(ids) == 10
+    for k, image_id in enumerate(ids):
         with open(index.paths[index.shard[k]], "rb") as file:
             file.seek(index.offsets[k])
             payload = file.read(index.sizes[k])

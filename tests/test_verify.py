@@ -29,7 +29,7 @@ def records(tmp_path: Path) -> Path:
 
 def test_an_undamaged_set_has_no_fault(records: Path) -> None:
     assert verify_records(records) == []
-    assert len(open_split(records, "train").ids) == 10
+    assert open_split(records, "train").num_examples == 10
 
 
 def test_a_flipped_byte_in_a_picture_names_shard_record_and_image(records: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_flipped_byte_in_a_picture_names_shard_record_and_image(records: Path)
     assert any(f"{SHARD}, record 1: damaged" in fault and fault.endswith(f"image {image_id}") for fault in faults)
     with pytest.raises(ValueError, match=f"{SHARD} is damaged or of another data set.*[Bb]uild the records again"):
         open_split(records, "train")
-    assert len(open_split(records, "train", check="sizes").ids) == 10  # the size is right; only a checksum can tell
+    assert open_split(records, "train", check="sizes").num_examples == 10  # the size is right; only a checksum can tell
 
 
 def test_a_cut_shard_is_named_with_both_sizes(records: Path) -> None:

@@ -18,9 +18,18 @@ from voc_tfdata.devkit import SourceFile
 from voc_tfdata.examples import decode_example
 from voc_tfdata.images import DEFAULT_MAX_PIXELS
 from voc_tfdata.records import iterate_records
-from voc_tfdata.workers import Encoded, EncodeTask, Scanned, ScanTask, encode_chunk, scan_chunk, start_workers
-
-DOG, CAT = 1 << 11, 1 << 7
+from voc_tfdata.workers import (
+    IGNORED,
+    POSITIVE,
+    Encoded,
+    EncodeTask,
+    Scanned,
+    ScanTask,
+    encode_chunk,
+    pack_item,
+    scan_chunk,
+    start_workers,
+)
 
 
 def write(folder: Path, name: str, data: bytes | str) -> SourceFile:
@@ -35,12 +44,12 @@ def scan(folder: Path, xml: str, image_id: str = "a") -> Scanned:
     return scanned
 
 
-def encode_task(items: list[tuple[bytes, SourceFile]], part: Path | None, side: int | None = None) -> EncodeTask:
+def encode_task(items: list[bytes], part: Path | None, side: int | None = None) -> EncodeTask:
     return EncodeTask(tuple(items), VOC_CLASSES, DEFAULT_MAX_PIXELS, side, str(part) if part else None)
 
 
 def encode_one(tmp_path: Path, xml: str, picture: bytes, side: int | None = None) -> tuple[Encoded, dict]:
-    item = (scan(tmp_path, xml).annotation, write(tmp_path, "a.jpg", picture))
+    item = pack_item(scan(tmp_path, xml).annotation, write(tmp_path, "a.jpg", picture))
     encoded = encode_chunk(encode_task([item], tmp_path / "part", side))
     payloads = list(iterate_records(tmp_path / "part"))
     return encoded, decode_example(payloads[0]) if payloads else {}
@@ -59,9 +68,10 @@ def test_scanning_tells_labels_and_the_reasons_of_bad_files(tmp_path: Path) -> N
         ("d", write(tmp_path, "d.xml", annotation_xml())),
     )
     a, b, c, d = scan_chunk(ScanTask(files, VOC_CLASSES))
-    assert (a.image_id, a.filename, a.positives, a.ignores, a.num_objects) == ("a", "x.jpg", DOG, CAT, 3)
+    assert (a.image_id, a.filename, a.num_objects) == ("a", "x.jpg", 3)
+    assert {VOC_CLASSES[k]: label for k, label in enumerate(a.labels) if label} == {"dog": POSITIVE, "cat": IGNORED}
     assert "unicorn" in str(b) and "c.xml: cannot be read" in str(c)
-    assert (d.positives, d.ignores, d.num_objects) == (0, 0, 0)
+    assert (d.labels, d.num_objects) == (bytes(20), 0)
 
 
 # Boxes by hand, 32 x 24 pixels: 4/32 = 0.125, 6/24 = 0.25, 16/32 = 0.5, 12/24 = 0.5
@@ -72,7 +82,7 @@ def test_a_record_has_the_untouched_picture_its_hash_size_and_boxes(tmp_path: Pa
     assert fields["image/key/sha256"] == [hashlib.sha256(picture).hexdigest().encode()]
     assert (fields["image/width"], fields["image/height"]) == ([32], [24])
     assert boxes_of(fields) == [(0.125, 0.25, 0.5, 0.5)] * 2
-    assert (encoded.image_ids, encoded.errors, encoded.warnings) == (["a"], [], [])
+    assert (encoded.kept, encoded.errors, encoded.warnings) == ([0], [], [])
     assert encoded.frame_sizes == [os.path.getsize(tmp_path / "part")]
 
 
@@ -128,28 +138,37 @@ def test_boxes_are_turned_with_the_picture(tmp_path: Path, orientation: int, fil
 def test_bad_files_are_collected_and_the_good_ones_written(tmp_path: Path) -> None:
     pictures = [plain_jpeg(), b"no picture", plain_jpeg()[:300], plain_jpeg((1, 2, 3))]
     items = [
-        (scan(tmp_path, annotation_xml("person"), f"i{k}").annotation, write(tmp_path, f"{k}.jpg", data))
+        pack_item(scan(tmp_path, annotation_xml("person"), f"i{k}").annotation, write(tmp_path, f"{k}.jpg", data))
         for k, data in enumerate(pictures)
     ]
     encoded = encode_chunk(encode_task(items, tmp_path / "part"))
-    assert encoded.image_ids == ["i0", "i3"]
+    assert encoded.kept == [0, 3]
     assert [os.path.basename(err.path) for err in encoded.errors] == ["1.jpg", "2.jpg"]
     payloads = list(iterate_records(tmp_path / "part"))
     assert [decode_example(p)["image/source_id"] for p in payloads] == [[b"i0"], [b"i3"]]
 
 
 def test_checking_tells_the_same_and_writes_nothing(tmp_path: Path) -> None:
-    item = (scan(tmp_path, annotation_xml("dog")).annotation, write(tmp_path, "a.jpg", plain_jpeg()))
+    item = pack_item(scan(tmp_path, annotation_xml("dog")).annotation, write(tmp_path, "a.jpg", plain_jpeg()))
     written = encode_chunk(encode_task([item], tmp_path / "part"))
     (tmp_path / "part").unlink()
     before = sorted(os.listdir(tmp_path))
     checked = encode_chunk(encode_task([item], None))
-    assert (checked.image_ids, checked.frame_sizes) == (written.image_ids, written.frame_sizes)
+    assert (checked.kept, checked.frame_sizes) == (written.kept, written.frame_sizes)
     assert sorted(os.listdir(tmp_path)) == before
 
 
+def test_a_part_is_written_over_from_its_start(tmp_path: Path) -> None:
+    item = pack_item(scan(tmp_path, annotation_xml("dog")).annotation, write(tmp_path, "a.jpg", plain_jpeg()))
+    encoded = encode_chunk(encode_task([item], tmp_path / "part"))
+    fresh = (tmp_path / "part").read_bytes()
+    (tmp_path / "part").write_bytes(b"x" * (len(fresh) + 9))
+    assert encode_chunk(encode_task([item], tmp_path / "part")) == encoded
+    assert (tmp_path / "part").read_bytes() == fresh + b"x" * 9 and sum(encoded.frame_sizes) == len(fresh)
+
+
 def test_a_part_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    item = (scan(tmp_path, annotation_xml("dog")).annotation, write(tmp_path, "a.jpg", plain_jpeg()))
+    item = pack_item(scan(tmp_path, annotation_xml("dog")).annotation, write(tmp_path, "a.jpg", plain_jpeg()))
     for target in (tmp_path / "nowhere/part", Path("/dev/full")):
         with pytest.raises(OSError) as caught:
             encode_chunk(encode_task([item], target))

@@ -130,9 +130,9 @@ def build_records(
 
         check_writable(str(out_dir))  # now, rather than after hours of work
     logging.info("listing the files of %s", voc_root)
-    devkit = open_devkit(voc_root)
-    found = Findings(warnings=list(devkit.warnings))
     with _start(options.num_workers, runner, runner_options, shared_dir, str(voc_root)) as run:
+        devkit = open_devkit(voc_root)
+        found = Findings(warnings=list(devkit.warnings))
         plan = make_plan(devkit, options, run, found)
         manifest = _describe(plan, options)
         if out_dir:  # a dry run needs none
@@ -228,7 +228,7 @@ def _describe(plan: Plan, options: Options) -> Manifest:
             "max_pixels": options.max_pixels,
             "on_error": "skip" if options.skip_bad else "fail",
         },
-        splits={name: count_split(name, ids, plan, options.classes) for name, ids in plan.splits.items()},
+        splits={name: count_split(name, rows, plan, options.classes) for name, rows in plan.splits.items()},
         package_version=__version__,
     )
 

@@ -8,17 +8,21 @@ A file is held as (container, offset, size), so that a picture in a folder and o
 
 from __future__ import annotations
 
+import itertools
 import os
 import posixpath
+import sys
 import tarfile
-from collections.abc import Iterable, Mapping
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 _SYSTEM_LITTER = ("thumbs.db", "desktop.ini", "@eadir", "__macosx", "lost+found")
-_FOLDERS = ("Annotations", "JPEGImages")
+_FOLDERS = ("Annotations", "JPEGImages", "ImageSets/Main")
 
 
 class BadFileError(ValueError):
@@ -46,21 +50,88 @@ class SourceFile(NamedTuple):
         return self.path.rpartition("/")[2]
 
 
-@dataclass(frozen=True)
-class Notice:
+class FilesByStem(Mapping[str, tuple[SourceFile, ...]]):
+    """The files of one folder by stem (name less its last suffix); more than one file for a stem is possible.
+
+    Iterates over the stems in increasing order. A file takes some 100 bytes of memory; there may be millions.
+    """
+
+    def __init__(self, folder: str, files: Iterable[tuple[str, int, int]], archive: str = "") -> None:
+        """Takes (name, offset, size) of each file.
+
+        Args:
+          folder: what stands before the names in SourceFile.path, "/" included.
+          files: in any order.
+          archive: the .tar that they lie in; "" for files of their own.
+        """
+        self._folder, self._archive = folder, archive
+        stems, suffixes, offsets, sizes = [], [], array("q"), array("q")
+        for name, offset, size in files:
+            stem, suffix = os.path.splitext(name)
+            stems.append(stem)
+            suffixes.append(sys.intern(suffix))
+            offsets.append(offset)
+            sizes.append(size)
+        order = sorted(range(len(stems)), key=suffixes.__getitem__)
+        order.sort(key=stems.__getitem__)
+        self._stems, self._suffixes = [stems[k] for k in order], [suffixes[k] for k in order]
+        self._offsets, self._sizes = array("q", (offsets[k] for k in order)), array("q", (sizes[k] for k in order))
+
+    def __getitem__(self, stem: str) -> tuple[SourceFile, ...]:
+        first = end = bisect_left(self._stems, stem)
+        while end < len(self._stems) and self._stems[end] == stem:
+            end += 1
+        if first == end:
+            raise KeyError(stem)
+        return tuple(self._file(k) for k in range(first, end))
+
+    def __iter__(self) -> Iterator[str]:
+        return (stem for stem, _ in itertools.groupby(self._stems))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _file(self, k: int) -> SourceFile:
+        name = self._stems[k] + self._suffixes[k]
+        path = container = self._folder + name
+        if not name.isascii():  # the system knows it in the locale's encoding
+            container = self._folder + os.fsdecode(name.encode("utf-8", "surrogateescape"))
+        return SourceFile(path, self._archive or container, self._offsets[k], self._sizes[k])
+
+
+class Notice(NamedTuple):
     """Something the user should know that stops nothing: its kind is counted, its text names the file."""
 
     kind: str
     text: str
 
 
+class _Listing:
+    """(name, offset, size) of files, as they come."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._offsets, self._sizes = array("q"), array("q")
+
+    def add(self, name: str, offset: int, size: int) -> None:
+        self._names.append(name)
+        self._offsets.append(offset)
+        self._sizes.append(size)
+
+    def choose(self, suffixes: tuple[str, ...], *, others: bool = False) -> Iterator[tuple[str, int, int]]:
+        """Yields the files that end in one of the suffixes, or the others."""
+        for file in zip(self._names, self._offsets, self._sizes, strict=True):
+            if file[0].lower().endswith(suffixes) is not others:
+                yield file
+
+
 @dataclass(frozen=True)
 class Devkit:
-    """The files of one devkit, by stem (name less its last suffix); more than one file for a stem is possible."""
+    """The files of one devkit."""
 
     root: str
-    annotations: Mapping[str, tuple[SourceFile, ...]]
-    pictures: Mapping[str, tuple[SourceFile, ...]]
+    annotations: FilesByStem
+    pictures: FilesByStem
     other_pictures: Mapping[str, SourceFile]  # by whole name: files in JPEGImages without a picture's suffix
     lists: Mapping[str, SourceFile]  # ImageSets/Main, by name without .txt
     warnings: tuple[Notice, ...]
@@ -109,7 +180,7 @@ def stem_of(name: str) -> str:
 
 def _find_root(path: Path) -> Path:
     if (path / "Annotations").is_dir() or (path / "JPEGImages").is_dir():
-        for name in _FOLDERS:
+        for name in _FOLDERS[:2]:
             if not (path / name).is_dir():
                 raise FileNotFoundError(f"no folder {path / name}; --voc_root wants Annotations/ and JPEGImages/ in it")
         return path
@@ -122,10 +193,9 @@ def _find_root(path: Path) -> Path:
 
 
 def _open_folder(root: Path) -> Devkit:
-    files: dict[str, list[SourceFile]] = {}
+    files = {folder: _Listing() for folder in _FOLDERS}
     folders: list[str] = []
-    for folder in (*_FOLDERS, "ImageSets/Main"):
-        files[folder] = []
+    for folder in _FOLDERS:
         if not (root / folder).is_dir():
             continue
         with os.scandir(root / folder) as entries:
@@ -143,9 +213,7 @@ def _open_folder(root: Path) -> Devkit:
                 size = 0
                 if folder == "JPEGImages":  # sizes plan the shards; elsewhere they would cost a call each
                     size = entry.stat().st_size if is_file else 0
-                path = f"{root}/{folder}/{name}"
-                container = path if name == entry.name else f"{root}/{folder}/{entry.name}"
-                files[folder].append(SourceFile(path, container, 0, size))
+                files[folder].add(name, 0, size)
     nested = [f for f in folders if f.startswith("Annotations/") and any((root / f).rglob("*.[xX][mM][lL]"))]
     return _make_devkit(str(root), files, folders, nested)
 
@@ -167,7 +235,7 @@ def _open_tar(path: Path) -> Devkit:
     root = roots.pop()
     if not any(name.startswith(f"{root}JPEGImages/") for name in members):
         raise FileNotFoundError(f"no folder {root}JPEGImages in {path}; --voc_root wants it beside Annotations/")
-    files: dict[str, list[SourceFile]] = {folder: [] for folder in (*_FOLDERS, "ImageSets/Main")}
+    files = {folder: _Listing() for folder in _FOLDERS}
     folders: set[str] = set()
     nested: set[str] = set()
     for name, (offset, size) in members.items():
@@ -181,8 +249,8 @@ def _open_tar(path: Path) -> Devkit:
                 if folder == "Annotations" and inside.lower().endswith(".xml"):
                     nested.add(sub_folder)
                 continue
-            content.append(SourceFile(f"{path}/{name}", str(path), offset, size))
-    return _make_devkit(f"{path}/{root}".rstrip("/"), files, sorted(folders), sorted(nested))
+            content.add(inside, offset, size)
+    return _make_devkit(f"{path}/{root}".rstrip("/"), files, sorted(folders), sorted(nested), archive=str(path))
 
 
 def _list_members(archive: tarfile.TarFile) -> dict[str, tuple[int, int]]:
@@ -212,41 +280,36 @@ def _root_in_tar(name: str) -> str | None:
     return "".join(f"{folder}/" for folder in folders[: folders.index("Annotations")])
 
 
-def _make_devkit(root: str, files: dict[str, list[SourceFile]], folders: list[str], nested: list[str]) -> Devkit:
+def _make_devkit(
+    root: str, files: Mapping[str, _Listing], folders: list[str], nested: list[str], archive: str = ""
+) -> Devkit:
     if nested:
         raise ValueError(
             f"annotations lie in sub-folders of {root}/Annotations: {some_of(sorted(nested))}; "
             "move the files up, or convert each sub-folder as a devkit of its own"
         )
     warnings = [Notice("not a file", f"{root}/{f} is no file (a folder?); nothing in it is read") for f in folders]
-    xml = [f for f in files["Annotations"] if f.name.lower().endswith(".xml")]
-    for file in files["Annotations"]:
-        if not file.name.lower().endswith(".xml"):
-            warnings.append(Notice("not an annotation", f"{file.path} does not end in .xml; not read"))
-    if not xml:
+
+    def choose(folder: str, suffixes: tuple[str, ...], *, others: bool = False) -> FilesByStem:
+        return FilesByStem(f"{root}/{folder}/", files[folder].choose(suffixes, others=others), archive)
+
+    annotations = choose("Annotations", (".xml",))
+    for file in _each(choose("Annotations", (".xml",), others=True)):
+        warnings.append(Notice("not an annotation", f"{file.path} does not end in .xml; not read"))
+    if not annotations:
         raise ValueError(f"no .xml file in {root}/Annotations; --voc_root wants a devkit with annotations")
-    pictures = [f for f in files["JPEGImages"] if f.name.lower().endswith(PICTURE_SUFFIXES)]
-    others = [f for f in files["JPEGImages"] if not f.name.lower().endswith(PICTURE_SUFFIXES)]
     return Devkit(
         root=root,
-        annotations=_by_stem(xml),
-        pictures=_by_stem(pictures),
-        other_pictures={f.name: f for f in _sorted(others)},
-        lists={stem_of(f.name): f for f in _sorted(files["ImageSets/Main"]) if f.name.lower().endswith(".txt")},
+        annotations=annotations,
+        pictures=choose("JPEGImages", PICTURE_SUFFIXES),
+        other_pictures={f.name: f for f in _each(choose("JPEGImages", PICTURE_SUFFIXES, others=True))},
+        lists={stem_of(f.name): f for f in _each(choose("ImageSets/Main", (".txt",)))},
         warnings=tuple(sorted(warnings, key=lambda w: w.text)),
     )
 
 
-def _by_stem(files: Iterable[SourceFile]) -> dict[str, tuple[SourceFile, ...]]:
-    stems: dict[str, tuple[SourceFile, ...]] = {}
-    for file in _sorted(files):
-        stem = stem_of(file.name)
-        stems[stem] = (*stems.get(stem, ()), file)
-    return stems
-
-
-def _sorted(files: Iterable[SourceFile]) -> list[SourceFile]:
-    return sorted(files, key=lambda f: f.path)
+def _each(files: FilesByStem) -> Iterator[SourceFile]:
+    return itertools.chain.from_iterable(files.values())
 
 
 def _is_litter(name: str) -> bool:

@@ -1,27 +1,30 @@
 """What a conversion will write, before any picture is read: which images, in which split, order and shard.
 
 plan = make_plan(devkit, options, run, found)
-plan.items["2007_000027"].picture, plan.splits["train"], shard_ids(plan, "train", options)
+plan.ids[row] for row in plan.splits["train"]; shard_rows(plan, "train", options)
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import google_crc32c
 import numpy as np
+import numpy.typing as npt
 from absl import logging
 
 from voc_tfdata import splits
-from voc_tfdata.devkit import BadFileError, Devkit, Notice, SourceFile
+from voc_tfdata.devkit import BadFileError, Devkit, Notice, SourceFile, stem_of
 from voc_tfdata.manifest import Split
 from voc_tfdata.pairing import find_picture, read_split_list
 from voc_tfdata.records import ids_name
-from voc_tfdata.workers import Run, Scanned, ScanTask, scan_chunk
+from voc_tfdata.spill import Spill
+from voc_tfdata.workers import IGNORED, NO_OBJECT, POSITIVE, Run, Scanned, ScanTask, pack_item, scan_chunk, unpack_item
 
 _SHARD_BYTES = 128 << 20  # 128 MiB
 _SCAN_CHUNK = 256  # annotations a task
@@ -52,23 +55,19 @@ class Findings:
     warnings: list[Notice] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One image on its way into a split."""
-
-    picture: SourceFile
-    annotation: bytes  # as in Scanned
-    positives: int
-    ignores: int
-    num_objects: int
-
-
 @dataclass(frozen=True)
 class Plan:
-    """The usable images, and the ids of each split in the order of their records."""
+    """The N usable images, and the rows among them of each split, in the order of their records.
 
-    items: Mapping[str, Item]
-    splits: Mapping[str, Sequence[str]]
+    A devkit may hold millions: an image takes some 50 bytes here and its id.
+    """
+
+    ids: Sequence[str]  # [N], sorted
+    items: Spill  # [N], of pack_item
+    picture_bytes: npt.NDArray[np.int64]  # [N]
+    labels: npt.NDArray[np.uint8]  # [N, C], as in Scanned
+    num_objects: npt.NDArray[np.int64]  # [N]
+    splits: Mapping[str, npt.NDArray[np.int64]]
 
 
 def make_plan(devkit: Devkit, options: Options, run: Run, found: Findings) -> Plan:
@@ -78,50 +77,52 @@ def make_plan(devkit: Devkit, options: Options, run: Run, found: Findings) -> Pl
       FileNotFoundError, ValueError: a list is missing, empty, or shares images with another.
     """
     wanted, left_out = _wanted_ids(devkit, options, found)
-    items = _scan(devkit, wanted, options, run, found)
-    used = {item.picture.path for item in items.values()}
-    found.warnings.extend(notice for path, notice in left_out.items() if path not in used)
-    return Plan(items, _assign(items, wanted, options))
-
-
-def shard_ids(plan: Plan, split: str, options: Options) -> list[Sequence[str]]:
-    """Returns the ids of each shard: contiguous runs of nearly equal length."""
-    ids = plan.splits[split]
-    if options.num_shards is None:
-        # A resized picture of quality 95 takes about 0.4 bytes a pixel; never more than the file it came from.
-        limit = int(options.shorter_side**2 * 4 / 3 * 0.4) if options.shorter_side else None
-        sizes = [plan.items[i].picture.size for i in ids]
-        total = sum(min(size, limit) if limit else size for size in sizes)
-        count = -(-total // _SHARD_BYTES)
-    else:
-        count = options.num_shards
-    count = max(1, min(count, len(ids)))
-    return [ids[k * len(ids) // count : (k + 1) * len(ids) // count] for k in range(count)] if ids else []
-
-
-def count_split(split: str, ids: Sequence[str], plan: Plan, classes: Sequence[str]) -> Split:
-    """Returns the manifest's entry of a split that holds these ids, without its shards."""
-    text = ids_text(ids)
-    return Split(
-        num_examples=len(ids),
-        shards=(),
-        ids_file=ids_name(split),
-        ids_crc32c=f"{google_crc32c.value(text.encode()):08x}",
-        positives=_count_bits((plan.items[i].positives for i in ids), classes),
-        ignores=_count_bits((plan.items[i].ignores for i in ids), classes),
-        num_objects=sum(plan.items[i].num_objects for i in ids),
-        num_unlabelled=sum(not plan.items[i].num_objects for i in ids),
+    images = _scan(devkit, wanted, options, run, found)
+    found.warnings.extend(notice for path, notice in left_out.items() if path not in images.borrowed)
+    labels = np.frombuffer(images.labels, dtype=np.uint8).reshape(len(images.ids), len(options.classes))
+    return Plan(
+        images.ids,
+        images.items,
+        np.array(images.picture_bytes, dtype=np.int64),
+        labels,
+        np.array(images.num_objects, dtype=np.int64),
+        _assign(images.ids, labels != NO_OBJECT, wanted, options),
     )
 
 
-def _count_bits(labels: Iterable[int], classes: Sequence[str]) -> dict[str, int]:
-    counts = Counter(labels)  # a few hundred sets of labels, however many images
-    return {c: sum(n for bits, n in counts.items() if bits >> k & 1) for k, c in enumerate(classes)}
+def shard_rows(plan: Plan, split: str, options: Options) -> list[npt.NDArray[np.int64]]:
+    """Returns the rows of each shard: contiguous runs of nearly equal length."""
+    rows = plan.splits[split]
+    if options.num_shards is None:
+        sizes = plan.picture_bytes[rows]
+        if options.shorter_side:
+            # A resized picture of quality 95 takes about 0.4 bytes a pixel; never more than the file it came from.
+            sizes = np.minimum(sizes, int(options.shorter_side**2 * 4 / 3 * 0.4))
+        count = -(-int(sizes.sum()) // _SHARD_BYTES)
+    else:
+        count = options.num_shards
+    count = max(1, min(count, len(rows)))
+    return [rows[k * len(rows) // count : (k + 1) * len(rows) // count] for k in range(count)] if len(rows) else []
 
 
-def ids_text(ids: Sequence[str]) -> str:
+def count_split(split: str, rows: npt.NDArray[np.int64], plan: Plan, classes: Sequence[str]) -> Split:
+    """Returns the manifest's entry of a split that holds these rows, without its shards."""
+    labels, num_objects = plan.labels[rows], plan.num_objects[rows]
+    return Split(
+        num_examples=len(rows),
+        shards=(),
+        ids_file=ids_name(split),
+        ids_crc32c=f"{google_crc32c.value(ids_text(plan, rows).encode()):08x}",
+        positives=dict(zip(classes, (labels == POSITIVE).sum(axis=0).tolist(), strict=True)),
+        ignores=dict(zip(classes, (labels == IGNORED).sum(axis=0).tolist(), strict=True)),
+        num_objects=int(num_objects.sum()),
+        num_unlabelled=int((num_objects == 0).sum()),
+    )
+
+
+def ids_text(plan: Plan, rows: npt.NDArray[np.int64]) -> str:
     """Returns the text of a split's id file."""
-    return "".join(f"{image_id}\n" for image_id in ids)
+    return "".join(f"{plan.ids[row]}\n" for row in rows)
 
 
 def _wanted_ids(
@@ -135,8 +136,8 @@ def _wanted_ids(
             file.path: Notice("no picture's suffix", f"{file.path} has no picture's suffix; left out")
             for file in devkit.other_pictures.values()
         }
-        left_out |= _note_unannotated(devkit, set(devkit.pictures) - set(devkit.annotations))
-        return {"": tuple(sorted(devkit.annotations))}, left_out
+        left_out |= _note_unannotated(devkit, (i for i in devkit.pictures if i not in devkit.annotations))
+        return {"": tuple(devkit.annotations)}, left_out
     # With ratios those of trainval: VOC2012 annotates 17,125 images, 11,540 of them for classification.
     lists = {name: read_split_list(devkit, name) for name in options.lists or ("trainval",)}
     for split_list in lists.values():
@@ -155,38 +156,65 @@ def _note_unannotated(devkit: Devkit, image_ids: Iterable[str]) -> dict[str, Not
     return {path: Notice("picture without annotation", f"{path} has no annotation; left out") for path in paths}
 
 
+@dataclass
+class _Images:
+    """The usable images, as they are found."""
+
+    ids: list[str] = field(default_factory=list)
+    items: Spill = field(default_factory=Spill)
+    picture_bytes: array[int] = field(default_factory=lambda: array("q"))
+    labels: bytearray = field(default_factory=bytearray)
+    num_objects: array[int] = field(default_factory=lambda: array("q"))
+    borrowed: dict[str, str] = field(default_factory=dict)  # picture of another stem -> the annotation that has it
+
+    def owner_of(self, picture: SourceFile, devkit: Devkit) -> str | None:
+        """Returns the path of the annotation that has this picture already."""
+        if picture.path in self.borrowed:
+            return self.borrowed[picture.path]
+        stem = stem_of(picture.name)
+        row = bisect_left(self.ids, stem)
+        if row == len(self.ids) or self.ids[row] != stem or unpack_item(self.items[row])[1] != picture:
+            return None
+        return devkit.annotations[stem][0].path
+
+
 def _scan(
     devkit: Devkit, wanted: Mapping[str, tuple[str, ...]], options: Options, run: Run, found: Findings
-) -> dict[str, Item]:
+) -> _Images:
     """Returns what is usable of the wanted images, after parsing all annotations and looking for their pictures."""
-    ids = sorted({image_id for part in wanted.values() for image_id in part})
+    (ids,) = wanted.values() if len(wanted) == 1 else (set().union(*wanted.values()),)
     logging.info("reading %d annotations", len(ids))
-    items: dict[str, Item] = {}
-    owners: dict[str, str] = {}  # picture -> the annotation that has it
-    for result in _scan_results(devkit, ids, options, run, found):
+    images = _Images()
+    for image_id, result in _scan_results(devkit, sorted(ids), options, run, found):
         if isinstance(result, BadFileError):
             found.errors.append(result)
             continue
-        xml = devkit.annotations[result.image_id][0]
+        xml = devkit.annotations[image_id][0]
         try:
-            picture = find_picture(devkit, result.image_id, result.filename)
+            pairing = find_picture(devkit, image_id, result.filename)
         except BadFileError as err:
             found.errors.append(err)
             continue
-        if (owner := owners.setdefault(picture.file.path, xml.path)) != xml.path:
+        picture = pairing.file
+        if owner := images.owner_of(picture, devkit):
             found.errors.append(BadFileError(xml.path, f"is for the picture that {owner} is for; remove one of them"))
             continue
+        if stem_of(picture.name) != image_id or picture.name in devkit.other_pictures:
+            images.borrowed[picture.path] = xml.path
         found.warnings.extend(result.warnings)
-        found.warnings.extend(picture.warnings)
-        items[result.image_id] = Item(
-            picture.file, result.annotation, result.positives, result.ignores, result.num_objects
-        )
-    return items
+        found.warnings.extend(pairing.warnings)
+        images.ids.append(image_id)
+        images.items.append(pack_item(result.annotation, picture))
+        images.picture_bytes.append(picture.size)
+        images.labels.extend(result.labels)
+        images.num_objects.append(result.num_objects)
+    return images
 
 
 def _scan_results(
     devkit: Devkit, ids: Sequence[str], options: Options, run: Run, found: Findings
-) -> Iterator[Scanned | BadFileError]:
+) -> Iterator[tuple[str, Scanned | BadFileError]]:
+    """Yields each id, in order, with what its annotation says."""
     single = []
     for image_id in ids:
         files = devkit.annotations[image_id]
@@ -197,11 +225,11 @@ def _scan_results(
             reason = "a line break, or bytes that are no UTF-8, in its name; rename it and its picture"
             found.errors.append(BadFileError(ascii(files[0].path), reason))
         else:
-            single.append((image_id, files[0]))
-    starts = range(0, len(single), _SCAN_CHUNK)
-    tasks = (ScanTask(tuple(single[k : k + _SCAN_CHUNK]), options.classes) for k in starts)
-    for results in run(scan_chunk, tasks):
-        yield from results
+            single.append(image_id)
+    chunks = [single[k : k + _SCAN_CHUNK] for k in range(0, len(single), _SCAN_CHUNK)]
+    tasks = (ScanTask(tuple((i, devkit.annotations[i][0]) for i in chunk), options.classes) for chunk in chunks)
+    for chunk, results in zip(chunks, run(scan_chunk, tasks), strict=True):
+        yield from zip(chunk, results, strict=True)
 
 
 def _is_writable_id(image_id: str) -> bool:
@@ -209,19 +237,17 @@ def _is_writable_id(image_id: str) -> bool:
     return not re.search("[\n\r\ud800-\udfff]", image_id)
 
 
-def _assign(items: Mapping[str, Item], wanted: Mapping[str, tuple[str, ...]], options: Options) -> dict[str, list[str]]:
-    """Returns the ids of each split, in the order of their records."""
+def _assign(
+    ids: Sequence[str], present: npt.NDArray[np.bool_], wanted: Mapping[str, tuple[str, ...]], options: Options
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Returns the rows of each split, in the order of their records."""
     if options.lists:
-        lists = {name: [i for i in ids if i in items] for name, ids in wanted.items()}
+        number = {image_id: row for row, image_id in enumerate(ids)}
+        rows = {name: [number[i] for i in part if i in number] for name, part in wanted.items()}
     else:
-        ids = sorted(items)
-        present = [items[i].positives | items[i].ignores for i in ids]
-        labels = [[bits >> k & 1 for k in range(len(options.classes))] for bits in present]
-        sizes = splits.split_sizes(len(ids), options.ratios)
-        matrix = np.array(labels, dtype=bool).reshape(len(ids), len(options.classes))
-        rows = splits.stratify(matrix, sizes, seed=options.seed)
-        lists = {name: [ids[row] for row in part] for name, part in rows.items()}
-    return {name: sorted(ids, key=lambda i: _shuffle_key(options.seed, i)) for name, ids in lists.items()}
+        rows = splits.stratify(present, splits.split_sizes(len(ids), options.ratios), seed=options.seed)
+    order = {name: sorted(part, key=lambda row: _shuffle_key(options.seed, ids[row])) for name, part in rows.items()}
+    return {name: np.array(part, dtype=np.int64) for name, part in order.items()}
 
 
 def _shuffle_key(seed: int, image_id: str) -> bytes:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,11 @@ class SplitIndex:
     shard: npt.NDArray[np.int64]  # [N] index into paths
     offsets: npt.NDArray[np.int64]  # [N] of the payload in its shard, bytes
     sizes: npt.NDArray[np.int64]  # [N] of the payload, bytes
-    ids: tuple[str, ...]  # [N] image ids
     num_bytes: tuple[int, ...]  # of each shard
+
+    @property
+    def num_examples(self) -> int:
+        return len(self.offsets)
 
 
 def frame_record(payload: bytes) -> bytes:
@@ -61,7 +64,7 @@ def ids_name(split: str) -> str:
     return f"voc-{split}-ids.txt"
 
 
-def format_index(frame_sizes: list[int]) -> str:
+def format_index(frame_sizes: Iterable[int]) -> str:
     """Returns the text of the .idx file of a shard whose frames have these sizes, in bytes."""
     lines, offset = [], 0
     for size in frame_sizes:
@@ -196,7 +199,6 @@ def _index_of(records_dir: Path, split: Split) -> SplitIndex:
         shard=np.repeat(np.arange(len(frames)), [len(f) for f in frames]),
         offsets=table[:, 0] + HEADER_BYTES,
         sizes=table[:, 1] - HEADER_BYTES - FOOTER_BYTES,
-        ids=read_ids(records_dir, split),
         num_bytes=tuple(shard.num_bytes for shard in split.shards),
     )
 
@@ -208,7 +210,6 @@ def _join(parts: list[SplitIndex]) -> SplitIndex:
         shard=np.concatenate([part.shard + start for part, start in zip(parts, starts, strict=False)]),
         offsets=np.concatenate([part.offsets for part in parts]),
         sizes=np.concatenate([part.sizes for part in parts]),
-        ids=sum((part.ids for part in parts), ()),
         num_bytes=sum((part.num_bytes for part in parts), ()),
     )
 

@@ -184,7 +184,7 @@ def read_dataset(settings: Settings) -> tf.data.Dataset:
     """Returns batches of serialised records, string [B], shuffled, repeating for ever."""
     index = records.open_split(settings.records, settings.split, check=settings.check)
     table = fetch.record_table(index)
-    num_examples, threads = len(index.ids), settings.num_threads or count_cores()
+    num_examples, threads = index.num_examples, settings.num_threads or count_cores()
 
     def indices_of(step: tf.Tensor) -> tf.Tensor:
         batch = order.batch_of_step(step, num_examples=num_examples, batch_size=settings.batch_size, seed=0)

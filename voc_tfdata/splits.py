@@ -120,10 +120,10 @@ def _exchange(matrix: npt.NDArray[np.bool_], owner: npt.NDArray[np.int64], share
     """Swaps pairs of images between splits (in place) while that lowers the worst relative miss of a label."""
     totals = matrix.sum(axis=0)
     weight = 1 / np.maximum(totals, 1)  # one image of a rare label weighs more than one of a frequent label
-    values = matrix.astype(np.int64)
+    values = matrix.astype(np.int8)
     counts = np.stack([values[owner == k].sum(axis=0) for k in range(len(shares))])
     target = np.outer(shares, totals)
-    tried = (1 << 20) // (8 * matrix.shape[1])  # exchanges looked at in one go: 1 MiB of int64
+    tried = (1 << 20) // (8 * matrix.shape[1])  # exchanges looked at in one go: 1 MiB of float64
     for _ in range(4 * matrix.shape[1]):
         miss = counts - target
         # Within one image of its share is as good as it gets; start from the label furthest beyond that.

@@ -45,22 +45,24 @@ class ScanTask:
 
 
 class Scanned(NamedTuple):
-    """What the plan needs of one annotation; kept for all images, so kept small."""
+    """What the plan needs of one annotation."""
 
     image_id: str
     filename: str
-    positives: int  # bit k: class k has an object that is not difficult
-    ignores: int  # bit k: class k has difficult objects only
+    labels: bytes  # one a class: NO_OBJECT, POSITIVE or IGNORED
     num_objects: int
     warnings: tuple[Notice, ...]
     annotation: bytes  # pickled, some 300 bytes: so every XML is read once, and labels and plan cannot differ
+
+
+NO_OBJECT, POSITIVE, IGNORED = 0, 1, 2  # IGNORED: difficult objects only
 
 
 @dataclass(frozen=True)
 class EncodeTask:
     """Pictures to check, and to write as framed records to a part file (none: check only)."""
 
-    items: tuple[tuple[bytes, SourceFile], ...]  # (pickled annotation, picture)
+    items: tuple[bytes, ...]  # of pack_item
     classes: tuple[str, ...]
     max_pixels: int
     shorter_side: int | None
@@ -69,10 +71,10 @@ class EncodeTask:
 
 @dataclass
 class Encoded:
-    """The outcome of an EncodeTask, records in the order of its items."""
+    """The outcome of an EncodeTask."""
 
-    image_ids: list[str] = field(default_factory=list)
-    frame_sizes: list[int] = field(default_factory=list)  # bytes
+    kept: list[int] = field(default_factory=list)  # which of its items became records, in their order
+    frame_sizes: list[int] = field(default_factory=list)  # bytes, of those
     errors: list[BadFileError] = field(default_factory=list)
     warnings: list[Notice] = field(default_factory=list)
     part_path: str | None = None
@@ -88,25 +90,41 @@ def _scan(image_id: str, file: SourceFile, classes: tuple[str, ...]) -> Scanned 
         annotation = parse_annotation(read_file(file), path=file.path, image_id=image_id, classes=classes)
     except BadFileError as err:
         return err
+    vectors = label_vectors(((o.class_index, o.difficult) for o in annotation.objects), len(classes))
     return Scanned(
         image_id,
         annotation.filename,
-        *_label_bits(annotation, len(classes)),
+        bytes(IGNORED if ignored else present for present, ignored in zip(*vectors, strict=True)),
         len(annotation.objects),
         annotation.warnings,
         pickle.dumps(replace(annotation, warnings=())),
     )
 
 
+def pack_item(annotation: bytes, picture: SourceFile) -> bytes:
+    """Returns an item of an EncodeTask: a pickled annotation, as in Scanned, and its picture."""
+    return pickle.dumps((annotation, tuple(picture)))
+
+
+def unpack_item(item: bytes) -> tuple[bytes, SourceFile]:
+    """Returns what pack_item was given."""
+    annotation, picture = pickle.loads(item)
+    return annotation, SourceFile(*picture)
+
+
 def encode_chunk(task: EncodeTask) -> Encoded:
     """Returns what became of each picture, after decoding it and, if asked for, writing its record.
+
+    A part file that is there already is written over from its start, and keeps what it has beyond: giving its pages
+    back and getting them anew would take longer than writing them.
 
     Raises:
       OSError: the part file cannot be written (disk full, no permission), with its path.
     """
     result = Encoded(part_path=task.part_path)
     with _open_part(task.part_path) as part:
-        for packed, picture in task.items:
+        for number, item in enumerate(task.items):
+            packed, picture = unpack_item(item)
             annotation: Annotation = pickle.loads(packed)
             try:
                 frame, notices = _encode(annotation, picture, task)
@@ -118,7 +136,7 @@ def encode_chunk(task: EncodeTask) -> Encoded:
                     part.write(frame)
                 except OSError as err:
                     raise OSError(err.errno, err.strerror, task.part_path) from err
-            result.image_ids.append(annotation.image_id)
+            result.kept.append(number)
             result.frame_sizes.append(len(frame))
             result.warnings.extend(notices)
     return result
@@ -187,20 +205,13 @@ def _turn_box(box: tuple[float, float, float, float], orientation: int) -> tuple
     return turned.get(orientation, (y0, 1 - x1, y1, 1 - x0))
 
 
-def _label_bits(annotation: Annotation, num_classes: int) -> tuple[int, int]:
-    pairs = ((o.class_index, o.difficult) for o in annotation.objects)
-    multi_hot, ignore = label_vectors(pairs, num_classes)
-    ignores = sum(bit << k for k, bit in enumerate(ignore))
-    return sum(bit << k for k, bit in enumerate(multi_hot)) & ~ignores, ignores
-
-
 @contextlib.contextmanager
 def _open_part(path: str | None) -> Iterator[Any]:
     if path is None:
         yield None
         return
     try:
-        with open(path, "wb") as part:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666), "wb") as part:
             yield part
     except OSError as err:  # also from the flush on closing
         raise OSError(err.errno, err.strerror, path) from err
@@ -221,6 +232,7 @@ def start_workers(num_workers: int) -> Iterator[Run]:
     context = multiprocessing.get_context("fork" if alone else "spawn")
     pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_prepare_worker)
     try:
+        pool.submit(int)  # starts them now: what this process comes to hold is not theirs
         yield lambda function, tasks: _run_in_order(pool, function, tasks, _IN_FLIGHT * num_workers)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
