@@ -36,7 +36,7 @@ def run(*flags: str, cwd: Path | None = None, **env: str) -> subprocess.Complete
 
 @pytest.fixture(scope="module")
 def devkit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A devkit of 150 small pictures: five chunks of work, so that four workers all have some."""
+    """A devkit of 150 small pictures: in two shards a split six chunks of work, so that four workers all have some."""
     picture = encode(draw_noise(), "JPEG")
     names = ("dog", "cat", "person", "Sofa")
     samples = {f"für {k:03d}.v2": sample(names[k % 4], difficult("cow"), picture=picture) for k in range(150)}

@@ -31,7 +31,7 @@ from absl import logging
 from voc_tfdata.commands import quiet_start
 from voc_tfdata.workers import EncodeTask, Run
 
-_TASKS_PER_ELEMENT = 8  # so many chunks of pictures (256) are one piece of work for a runner
+_TASKS_PER_ELEMENT = 4  # so many chunks of pictures (256) are one piece of work for a runner
 # What does the work of "DirectRunner". By that name Beam would first download another program, Prism.
 _DIRECT = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 _LOCAL_RUNNERS = ("direct", "directrunner", "prismrunner")

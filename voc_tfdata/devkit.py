@@ -78,18 +78,27 @@ class FilesByStem(Mapping[str, tuple[SourceFile, ...]]):
         self._offsets, self._sizes = array("q", (offsets[k] for k in order)), array("q", (sizes[k] for k in order))
 
     def __getitem__(self, stem: str) -> tuple[SourceFile, ...]:
-        first = end = bisect_left(self._stems, stem)
+        first = self._find(stem)
+        if first is None:
+            raise KeyError(stem)
+        end = first + 1
         while end < len(self._stems) and self._stems[end] == stem:
             end += 1
-        if first == end:
-            raise KeyError(stem)
-        return tuple(self._file(k) for k in range(first, end))
+        return tuple([self._file(k) for k in range(first, end)])
+
+    def __contains__(self, stem: object) -> bool:
+        return self._find(str(stem)) is not None
 
     def __iter__(self) -> Iterator[str]:
         return (stem for stem, _ in itertools.groupby(self._stems))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def _find(self, stem: str) -> int | None:
+        """Returns the place of the first file of a stem, None if there is none."""
+        k = bisect_left(self._stems, stem)
+        return k if k < len(self._stems) and self._stems[k] == stem else None
 
     def _file(self, k: int) -> SourceFile:
         name = self._stems[k] + self._suffixes[k]
@@ -200,7 +209,9 @@ def _open_folder(root: Path) -> Devkit:
             continue
         with os.scandir(root / folder) as entries:
             for entry in entries:
-                name = os.fsencode(entry.name).decode("utf-8", "surrogateescape")  # whatever the locale
+                name = entry.name
+                if not name.isascii():  # UTF-8, whatever the locale
+                    name = os.fsencode(name).decode("utf-8", "surrogateescape")
                 if _is_litter(name):
                     continue
                 try:

@@ -85,11 +85,12 @@ def label_vectors(labels: Iterable[tuple[int, bool]], num_classes: int) -> tuple
     multi_hot is 1 where the class has any object; ignore is 1 where it has objects and all are 'difficult'
     (VOC2012 development kit, section 3.2: these are neither positive nor negative, 0 in the image lists).
     """
-    multi_hot, counted = [0] * num_classes, [0] * num_classes
+    multi_hot, ignore = [0] * num_classes, [0] * num_classes
     for class_index, difficult in labels:
+        only_difficult = multi_hot[class_index] == ignore[class_index]  # up to now, or none was there
+        ignore[class_index] = int(difficult and only_difficult)
         multi_hot[class_index] = 1
-        counted[class_index] |= not difficult
-    return multi_hot, [present & ~sure & 1 for present, sure in zip(multi_hot, counted, strict=True)]
+    return multi_hot, ignore
 
 
 def decode_example(payload: bytes) -> dict[str, list[Any]]:

@@ -40,19 +40,18 @@ def find_picture(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
     Raises:
       BadFileError: no picture, or several that nothing chooses between.
     """
-    annotation = devkit.annotations[image_id][0]
     hint = hint.replace("\\", "/").rsplit("/", 1)[-1].strip()
     candidates = devkit.pictures.get(image_id, ()) or _same_text(devkit.pictures, image_id)
     if not candidates:
         candidates = tuple(f for name, f in _others_of(devkit, image_id))
     if not candidates:
-        return _picture_by_hint(devkit, annotation, image_id, hint)
+        return _picture_by_hint(devkit, image_id, hint)
     if len(candidates) > 1:
-        return _one_of_several(annotation, candidates, hint)
+        return _one_of_several(devkit.annotations[image_id][0], candidates, hint)
     picture = candidates[0]
-    agreeing = [unicodedata.normalize("NFC", name) for name in ("", image_id, picture.name)]
-    if unicodedata.normalize("NFC", hint) not in agreeing:
-        text = f"{annotation.path}: <filename> is {hint!r}, the picture of this stem is {picture.name!r}; used that"
+    if _nfc(hint) not in ("", _nfc(image_id), _nfc(picture.name)):
+        xml = devkit.annotations[image_id][0]
+        text = f"{xml.path}: <filename> is {hint!r}, the picture of this stem is {picture.name!r}; used that"
         return FoundPicture(picture, (Notice("<filename> disagrees", text),))
     return FoundPicture(picture)
 
@@ -112,6 +111,10 @@ def _id_of_line(devkit: Devkit, line: str) -> str | None:
     return None
 
 
+def _nfc(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
 def _same_text(files: Mapping[str, tuple[SourceFile, ...]], stem: str) -> tuple[SourceFile, ...]:
     """Stems that differ in Unicode normal form only (macOS writes é as two characters)."""
     for form in ("NFC", "NFD"):
@@ -124,7 +127,8 @@ def _others_of(devkit: Devkit, image_id: str) -> list[tuple[str, SourceFile]]:
     return [(name, f) for name, f in devkit.other_pictures.items() if image_id in (name, stem_of(name))]
 
 
-def _picture_by_hint(devkit: Devkit, annotation: SourceFile, image_id: str, hint: str) -> FoundPicture:
+def _picture_by_hint(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
+    annotation = devkit.annotations[image_id][0]
     named = [f for f in devkit.pictures.get(stem_of(hint), ()) if f.name == hint]
     named += [devkit.other_pictures[hint]] if hint in devkit.other_pictures else []
     if not named:

@@ -10,6 +10,7 @@ import hashlib
 import re
 from array import array
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -189,7 +190,6 @@ def _scan(
         if isinstance(result, BadFileError):
             found.errors.append(result)
             continue
-        xml = devkit.annotations[image_id][0]
         try:
             pairing = find_picture(devkit, image_id, result.filename)
         except BadFileError as err:
@@ -197,10 +197,11 @@ def _scan(
             continue
         picture = pairing.file
         if owner := images.owner_of(picture, devkit):
-            found.errors.append(BadFileError(xml.path, f"is for the picture that {owner} is for; remove one of them"))
+            reason = f"is for the picture that {owner} is for; remove one of them"
+            found.errors.append(BadFileError(devkit.annotations[image_id][0].path, reason))
             continue
         if stem_of(picture.name) != image_id or picture.name in devkit.other_pictures:
-            images.borrowed[picture.path] = xml.path
+            images.borrowed[picture.path] = devkit.annotations[image_id][0].path
         found.warnings.extend(result.warnings)
         found.warnings.extend(pairing.warnings)
         images.ids.append(image_id)
@@ -215,21 +216,26 @@ def _scan_results(
     devkit: Devkit, ids: Sequence[str], options: Options, run: Run, found: Findings
 ) -> Iterator[tuple[str, Scanned | BadFileError]]:
     """Yields each id, in order, with what its annotation says."""
-    single = []
-    for image_id in ids:
-        files = devkit.annotations[image_id]
-        if len(files) > 1:
-            names = ", ".join(f.name for f in files)
-            found.errors.append(BadFileError(files[0].path, f"several annotations of one stem: {names}; keep one"))
-        elif not _is_writable_id(image_id):
-            reason = "a line break, or bytes that are no UTF-8, in its name; rename it and its picture"
-            found.errors.append(BadFileError(ascii(files[0].path), reason))
-        else:
-            single.append(image_id)
-    chunks = [single[k : k + _SCAN_CHUNK] for k in range(0, len(single), _SCAN_CHUNK)]
-    tasks = (ScanTask(tuple((i, devkit.annotations[i][0]) for i in chunk), options.classes) for chunk in chunks)
-    for chunk, results in zip(chunks, run(scan_chunk, tasks), strict=True):
-        yield from zip(chunk, results, strict=True)
+    waiting: deque[list[str]] = deque()  # the ids of each task that was handed out
+
+    def make_tasks() -> Iterator[ScanTask]:
+        for start in range(0, len(ids), _SCAN_CHUNK):
+            single = []
+            for image_id in ids[start : start + _SCAN_CHUNK]:
+                files = devkit.annotations[image_id]
+                if len(files) > 1:
+                    reason = f"several annotations of one stem: {', '.join(f.name for f in files)}; keep one"
+                    found.errors.append(BadFileError(files[0].path, reason))
+                elif not _is_writable_id(image_id):
+                    reason = "a line break, or bytes that are no UTF-8, in its name; rename it and its picture"
+                    found.errors.append(BadFileError(ascii(files[0].path), reason))
+                else:
+                    single.append((image_id, files[0]))
+            waiting.append([image_id for image_id, _ in single])
+            yield ScanTask(tuple(single), options.classes)
+
+    for results in run(scan_chunk, make_tasks()):
+        yield from zip(waiting.popleft(), results, strict=True)
 
 
 def _is_writable_id(image_id: str) -> bool:

@@ -22,7 +22,7 @@ from voc_tfdata.plan import Findings, Options, Plan, count_split, ids_text, shar
 from voc_tfdata.records import format_index, ids_name, index_name, shard_name
 from voc_tfdata.workers import Encoded, EncodeTask, Run, encode_chunk
 
-_ENCODE_CHUNK = 32  # pictures a task: about 3 MB
+_ENCODE_CHUNK = 64  # pictures a task: about 6 MB
 _COPY_BYTES = 4 << 20  # 4 MiB
 _SPARE_PARTS = 16  # part files kept to be written over
 _LOG_INTERVAL_S = 10.0

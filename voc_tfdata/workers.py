@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import multiprocessing
 import multiprocessing.connection
+import operator
 import os
 import pickle
 import signal
@@ -55,7 +56,7 @@ class Scanned(NamedTuple):
     annotation: bytes  # pickled, some 300 bytes: so every XML is read once, and labels and plan cannot differ
 
 
-NO_OBJECT, POSITIVE, IGNORED = 0, 1, 2  # IGNORED: difficult objects only
+NO_OBJECT, POSITIVE, IGNORED = 0, 1, 2  # IGNORED: difficult objects only; the sum of the two label vectors
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _scan(image_id: str, file: SourceFile, classes: tuple[str, ...]) -> Scanned 
     return Scanned(
         image_id,
         annotation.filename,
-        bytes(IGNORED if ignored else present for present, ignored in zip(*vectors, strict=True)),
+        bytes(map(operator.add, *vectors)),
         len(annotation.objects),
         annotation.warnings,
         pickle.dumps(replace(annotation, warnings=())),
