@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.devkit_fixture import plain_jpeg, sample, write_devkit
-from voc_tfdata.devkit import BadFileError, Devkit, FilesByStem, SourceFile, open_devkit, read_file, stem_of
+from voc_tfdata.devkit import BadFileError, Devkit, FilesByStem, SourceFile, open_devkit, read_ahead, read_file, stem_of
 from voc_tfdata.pairing import find_picture, read_split_list
 
 
@@ -116,6 +116,18 @@ def test_pipes_and_sockets_are_not_waited_for(tmp_path: Path) -> None:
     devkit = open_devkit(root)
     assert (list(devkit.annotations), list(devkit.pictures)) == (["a", "b"], ["b"])
     assert [w.kind for w in devkit.warnings] == ["not a file"] * 3
+
+
+def test_files_are_read_ahead_in_order_and_bad_ones_say_so_in_their_place(tmp_path: Path) -> None:
+    for k in range(12):
+        (tmp_path / f"{k}.jpg").write_bytes(bytes([k]) * 1000 * k)
+    os.unlink(tmp_path / "7.jpg")
+    opened = len(os.listdir("/proc/self/fd"))
+    files = [SourceFile(f"{k}.jpg", f"{tmp_path}/{k}.jpg", 0, 1000 * k) for k in range(12)]
+    contents = list(read_ahead(files))
+    assert "7.jpg: cannot be read (No such file" in str(contents.pop(7))
+    assert contents == [bytes([k]) * 1000 * k for k in range(12) if k != 7]
+    assert len(os.listdir("/proc/self/fd")) == opened
 
 
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:

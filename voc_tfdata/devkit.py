@@ -8,6 +8,7 @@ A file is held as (container, offset, size), so that a picture in a folder and o
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import posixpath
@@ -15,12 +16,14 @@ import sys
 import tarfile
 from array import array
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+_FILES_AHEAD = 4
 _SYSTEM_LITTER = ("thumbs.db", "desktop.ini", "@eadir", "__macosx", "lost+found")
 _FOLDERS = ("Annotations", "JPEGImages", "ImageSets/Main")
 
@@ -169,16 +172,45 @@ def read_file(file: SourceFile) -> bytes:
     Raises:
       BadFileError: it cannot be read, or is shorter than when it was listed.
     """
+    (data,) = read_ahead((file,))
+    if isinstance(data, BadFileError):
+        raise data
+    return data
+
+
+def read_ahead(files: Iterable[SourceFile]) -> Iterator[bytes | BadFileError]:
+    """Yields the bytes of each file, or why it cannot be read, while the system fetches those that come next."""
+    ahead: deque[tuple[SourceFile, io.FileIO | BadFileError]] = deque()
+    for file in files:
+        ahead.append((file, _open_ahead(file)))
+        if len(ahead) > _FILES_AHEAD:
+            yield _read_opened(*ahead.popleft())
+    while ahead:
+        yield _read_opened(*ahead.popleft())
+
+
+def _open_ahead(file: SourceFile) -> io.FileIO | BadFileError:
     try:
-        with open(file.container, "rb", buffering=0) as stream:
+        stream = open(file.container, "rb", buffering=0)
+        os.posix_fadvise(stream.fileno(), file.offset, file.size, os.POSIX_FADV_WILLNEED)
+    except OSError as err:
+        return BadFileError(file.path, f"cannot be read ({err.strerror})")
+    return stream
+
+
+def _read_opened(file: SourceFile, stream: io.FileIO | BadFileError) -> bytes | BadFileError:
+    if isinstance(stream, BadFileError):
+        return stream
+    try:
+        with stream:
             if not file.offset:
                 return stream.read()
             stream.seek(file.offset)
             data = stream.read(file.size)
     except OSError as err:
-        raise BadFileError(file.path, f"cannot be read ({err.strerror})") from err
+        return BadFileError(file.path, f"cannot be read ({err.strerror})")
     if len(data) < file.size:
-        raise BadFileError(file.path, f"ends after {len(data):,} of {file.size:,} bytes; the .tar is cut off")
+        return BadFileError(file.path, f"ends after {len(data):,} of {file.size:,} bytes; the .tar is cut off")
     return data
 
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 from voc_tfdata.annotations import Annotation, parse_annotation
-from voc_tfdata.devkit import BadFileError, Notice, SourceFile, read_file
+from voc_tfdata.devkit import BadFileError, Notice, SourceFile, read_ahead
 from voc_tfdata.examples import ExampleObject, encode_example, label_vectors
 from voc_tfdata.images import UprightJpeg, load_upright_jpeg
 from voc_tfdata.records import frame_record
@@ -83,12 +83,17 @@ class Encoded:
 
 def scan_chunk(task: ScanTask) -> list[Scanned | BadFileError]:
     """Returns for each annotation what it says, or why it cannot be used."""
-    return [_scan(image_id, file, task.classes) for image_id, file in task.files]
+    contents = read_ahead(file for _, file in task.files)
+    return [_scan(*file, data, task.classes) for file, data in zip(task.files, contents, strict=True)]
 
 
-def _scan(image_id: str, file: SourceFile, classes: tuple[str, ...]) -> Scanned | BadFileError:
+def _scan(
+    image_id: str, file: SourceFile, data: bytes | BadFileError, classes: tuple[str, ...]
+) -> Scanned | BadFileError:
+    if isinstance(data, BadFileError):
+        return data
     try:
-        annotation = parse_annotation(read_file(file), path=file.path, image_id=image_id, classes=classes)
+        annotation = parse_annotation(data, path=file.path, image_id=image_id, classes=classes)
     except BadFileError as err:
         return err
     vectors = label_vectors(((o.class_index, o.difficult) for o in annotation.objects), len(classes))
@@ -123,12 +128,12 @@ def encode_chunk(task: EncodeTask) -> Encoded:
       OSError: the part file cannot be written (disk full, no permission), with its path.
     """
     result = Encoded(part_path=task.part_path)
+    items = [unpack_item(item) for item in task.items]
+    contents = read_ahead(picture for _, picture in items)
     with _open_part(task.part_path) as part:
-        for number, item in enumerate(task.items):
-            packed, picture = unpack_item(item)
-            annotation: Annotation = pickle.loads(packed)
+        for number, ((annotation, picture), data) in enumerate(zip(items, contents, strict=True)):
             try:
-                frame, notices = _encode(annotation, picture, task)
+                frame, notices = _encode(pickle.loads(annotation), picture, data, task)
             except BadFileError as err:
                 result.errors.append(err)
                 continue
@@ -143,10 +148,12 @@ def encode_chunk(task: EncodeTask) -> Encoded:
     return result
 
 
-def _encode(annotation: Annotation, picture: SourceFile, task: EncodeTask) -> tuple[bytes, list[Notice]]:
-    image = load_upright_jpeg(
-        read_file(picture), path=picture.path, max_pixels=task.max_pixels, shorter_side=task.shorter_side
-    )
+def _encode(
+    annotation: Annotation, picture: SourceFile, data: bytes | BadFileError, task: EncodeTask
+) -> tuple[bytes, list[Notice]]:
+    if isinstance(data, BadFileError):
+        raise data
+    image = load_upright_jpeg(data, path=picture.path, max_pixels=task.max_pixels, shorter_side=task.shorter_side)
     notices = [Notice(change, f"{picture.path}: {change}") for change in image.changes if change != "shrunk"]
     payload = encode_example(
         image_id=annotation.image_id,
