@@ -22,7 +22,7 @@ from voc_tfdata.mirror import localize
 from voc_tfdata.remote import is_uri
 from voc_tfdata.streaming import stream_records
 
-_PREFETCH = 2  # batches
+_PREFETCH = 3  # batches; 2 made 6 % fewer of a decoded store, 4 no more
 
 
 def train_dataset(
