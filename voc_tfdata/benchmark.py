@@ -14,7 +14,8 @@ modes
   decoded    the same with cache="decoded", its store built before
   naive      TFRecordDataset.map(decode).batch.prefetch with AUTOTUNE, not shuffled
   train_float32, train_bfloat16   one optimizer step of VGG16 on a batch that is ready
-  train_records   the latter on batches of train_dataset, decoded, cropped and flipped meanwhile
+  train_jit       train_bfloat16 compiled by XLA, as train.py --jit_compile does
+  train_records   train_bfloat16 on batches of train_dataset, decoded, cropped and flipped meanwhile
 
 columns
   cpu_ms     processor time an image, all threads together; what else the machine does changes it least

@@ -10,6 +10,7 @@ the same as slicing a memory-mapped shard, which verifies nothing and ends the p
 
 from __future__ import annotations
 
+import contextlib
 from typing import NamedTuple
 
 import numpy as np
@@ -70,9 +71,11 @@ def empty_at_error(ds: tf.data.Dataset, count: int | tf.Tensor) -> tf.data.Datas
 
     An error of the reader itself would end the run with "corrupted record at 12", which names no file.
     """
+    with tf.init_scope() if isinstance(count, int) else contextlib.nullcontext():  # made once, not for each record
+        numbers = tf.data.Dataset.range(count)
+        end = tf.data.Dataset.from_tensors((tf.constant(-1, tf.int64), tf.constant("")))
     # ignore_errors tries again and again where there is no file: the range beside it puts an end to that.
-    ds = tf.data.Dataset.zip(tf.data.Dataset.range(count), ds).ignore_errors()
-    return ds.concatenate(tf.data.Dataset.from_tensors((tf.constant(-1, tf.int64), tf.constant("")))).take(count)
+    return tf.data.Dataset.zip(numbers, ds).ignore_errors().concatenate(end).take(count)
 
 
 def check_record(payload: tf.Tensor, path: tf.Tensor, number: tf.Tensor) -> tf.Tensor:

@@ -153,19 +153,18 @@ def load_planned(
             image = transforms.flip_image(image, draws[transforms.FLIP])
         if color_jitter:
             image = transforms.jitter_colors(image, draws[transforms.JITTER], strength=color_jitter)
-        return image, tf.cast(apply_difficult(example.labels, difficult), tf.float32), i, count
+        return image, example.labels, i, count
 
-    def cut(images: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return images[: count[0]], labels[: count[0]], indices[: count[0]]  # of the first dimension: nothing is copied
-
-    def keep(*batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return batch[:3]
+    def finish(images: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        if partial:  # cut in the first dimension: nothing is copied
+            images, labels, indices = images[: count[0]], labels[: count[0]], indices[: count[0]]
+        return images, tf.cast(apply_difficult(labels, difficult), tf.float32), indices
 
     ds = steps.map(list_examples)
     ds = ds.unbatch()  # here, not later: nothing but an index and its draws has been shuffled
     ds = map_inline(ds, load, num_calls=num_threads + READY)
     ds = ds.batch(share, drop_remainder=True)  # of one shape: an epoch's end does not drain what runs in parallel
-    return map_inline(ds, cut if partial else keep)
+    return map_inline(ds, finish)
 
 
 def set_threads(ds: tf.data.Dataset, num_threads: int) -> tf.data.Dataset:

@@ -26,7 +26,7 @@ from voc_tfdata.manifest import read_manifest
 AUGMENTS = ("none", "flip", "crop")
 STORES = ("original", "resized", "decoded")
 DATASET_MODES = ("empty", "read", *(s if a == "none" else f"{s}+{a}" for s in STORES for a in AUGMENTS), "naive")
-TRAIN_MODES = ("train_float32", "train_bfloat16", "train_records")
+TRAIN_MODES = ("train_float32", "train_bfloat16", "train_jit", "train_records")
 MODES = (*DATASET_MODES, *TRAIN_MODES)
 
 
@@ -110,7 +110,8 @@ def measure_dataset(mode: str, settings: Settings) -> Row:
 def measure_training(mode: str, settings: Settings) -> Row:
     """Returns images/s of the training step of train.py with RMSprop, in this process.
 
-    On one batch of noise, but for "train_records": in bfloat16 on the batches of train_dataset, cropped and flipped.
+    On one batch of noise, in bfloat16 but for "train_float32", compiled by XLA for "train_jit". For "train_records" on
+    the batches of train_dataset, cropped and flipped.
 
     open_s is the time to build the model, first_s includes the first step, in which the graph is traced.
     """
@@ -126,7 +127,7 @@ def measure_training(mode: str, settings: Settings) -> Row:
     model = build_vgg16(num_classes, settings.train_image_size, precision=precision)
     optimizer = build_optimizer("rmsprop", learning_rate=1e-3)
     optimizer.build(model.trainable_variables)
-    train_step = make_train_step(model, optimizer, tf.distribute.get_strategy())
+    train_step = make_train_step(model, optimizer, tf.distribute.get_strategy(), jit_compile=mode == "train_jit")
     open_s = time.perf_counter() - start
     if mode == "train_records":
         ds = train_dataset(
