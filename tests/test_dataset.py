@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,24 @@ def assert_equal_batches(found: list, wanted: list) -> None:
 
 def ids_of(batches: list[tuple[np.ndarray, ...]]) -> list[str]:
     return [image_id.decode() for batch in batches for image_id in batch[-1]]
+
+
+def test_no_source_is_read_again_when_a_data_set_is_made(records: Path, tmp_path: Path) -> None:
+    # Autograph writes what it converts to TMPDIR, and takes it away at the end.
+    program = f"""if True:
+        import os
+        from voc_tfdata import eval_dataset, read_examples, train_dataset
+        for cache in ("none", "decoded"):
+            for augment in ("none", "crop"):
+                options = dict(batch_size=4, image_size=8, cache=cache, cache_dir={str(tmp_path / "store")!r})
+                next(iter(train_dataset({str(records)!r}, augment=augment, **options)))
+                next(iter(eval_dataset({str(records)!r}, "train", with_ids=True, **options)))
+        next(iter(read_examples({str(records)!r}, "train")))
+        print([name for name in os.listdir({str(tmp_path)!r}) if "autograph" in name])
+    """
+    env = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
 
 
 def test_batches_have_the_documented_shapes(records: Path) -> None:

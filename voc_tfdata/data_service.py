@@ -123,11 +123,16 @@ def distribute_steps(
     num_workers = count_workers(address)
 
     def lane(worker: int) -> tf.data.Dataset:
+        @tf.autograph.experimental.do_not_convert
         def count_steps(_: tf.Tensor) -> tf.data.Dataset:
             return tf.data.Dataset.counter(start_step + worker, num_workers)
 
+        @tf.autograph.experimental.do_not_convert
+        def is_own(number: tf.Tensor) -> tf.Tensor:
+            return tf.equal(number, worker)
+
         # A lane is asked of all workers: the other ones have nothing to do in it.
-        steps = _own_numbers().take(1).filter(lambda own: tf.equal(own, worker)).flat_map(count_steps)
+        steps = _own_numbers().take(1).filter(is_own).flat_map(count_steps)
         return _distribute(tf.data.Dataset.zip(steps, make_batches(steps)), address)
 
     lanes = [lane(worker) for worker in range(num_workers)]
@@ -136,6 +141,7 @@ def distribute_steps(
     )
     ds = tf.data.Dataset.zip(tf.data.Dataset.counter(start_step), ds)
 
+    @tf.autograph.experimental.do_not_convert
     def check(due: tf.Tensor, numbered: tuple[tf.Tensor, tuple[tf.Tensor, ...]]) -> tuple[tf.Tensor, ...]:
         step, batch = numbered
         right = tf.raw_ops.Assert(condition=tf.equal(step, due), data=[tf.constant("step"), step, _LOST, due])

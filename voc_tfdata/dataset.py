@@ -262,8 +262,12 @@ def read_examples(records_dir: str | Path, split: str, *, cache_dir: str | Path 
         if is_uri(records_dir)
         else loading.read_in_order(Path(records_dir), shards)
     )
-    ds = ds.map(lambda record: examples.parse_example(record, num_classes=len(manifest.classes)))
-    return ds.apply(tf.data.experimental.assert_cardinality(sum(shard.num_examples for shard in shards)))
+
+    @tf.autograph.experimental.do_not_convert
+    def parse(record: tf.Tensor) -> dict[str, tf.Tensor]:
+        return examples.parse_example(record, num_classes=len(manifest.classes))
+
+    return ds.map(parse).apply(tf.data.experimental.assert_cardinality(sum(shard.num_examples for shard in shards)))
 
 
 def _finish(ds: tf.data.Dataset, ids: tuple[str, ...] | None, num_threads: int) -> tf.data.Dataset:

@@ -123,6 +123,7 @@ def map_store(store: DecodedStore, make_dataset: Callable[[tf.Tensor], tf.data.D
     """
     shape = [store.key.num_pictures, store.key.size, store.key.size, 3]
 
+    @tf.autograph.experimental.do_not_convert
     def map_file(_: tf.Tensor) -> tf.data.Dataset:
         # Inside, not as an element of the outer data set: a saved iterator would hold that, all the pixels.
         return make_dataset(tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=shape, memory_region_name=str(store.path)))

@@ -81,9 +81,15 @@ def read_in_order(records_dir: Path, shards: Sequence[Shard]) -> tf.data.Dataset
     paths = tf.constant([str(records_dir / shard.file) for shard in shards])
     counts = tf.constant([shard.num_examples for shard in shards], tf.int64)
 
+    # There is nothing to convert here or in the functions below. Autograph would read their source when they are first
+    # used, hours into a run it may be, and fail if the file has been changed meanwhile.
+    @tf.autograph.experimental.do_not_convert
     def read_shard(path: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
-        ds = fetch.empty_at_error(tf.data.TFRecordDataset(path), count).enumerate()
-        return ds.map(lambda number, record: fetch.check_record(record[1], path, number))
+        @tf.autograph.experimental.do_not_convert
+        def check(number: tf.Tensor, record: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+            return fetch.check_record(record[1], path, number)
+
+        return fetch.empty_at_error(tf.data.TFRecordDataset(path), count).enumerate().map(check)
 
     return tf.data.Dataset.from_tensor_slices((paths, counts)).flat_map(read_shard)
 
@@ -137,6 +143,7 @@ def load_planned(
       Dataset of (images uint8 [B, S, S, 3], labels float32 [B, C], indices int64 [B]).
     """
 
+    @tf.autograph.experimental.do_not_convert
     def list_examples(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         indices, draws, count = plan(step)
         return indices, draws, tf.fill([share], count)

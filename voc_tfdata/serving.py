@@ -63,7 +63,7 @@ def write_saved_model(trained: TrainedModel, out_dir: str | Path) -> None:
     module = tf.Module()
     module.model = trained.model  # the signature's variables are saved through it
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="jpeg")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="jpeg")], autograph=False)
     def serve(jpeg: tf.Tensor) -> dict[str, tf.Tensor]:
         images = decode_jpegs(jpeg, trained.image_size, resize=trained.resize)
         probabilities = trained.model(images, training=False)

@@ -8,6 +8,7 @@ ds = gather_in_order(store, batch_size=32, ...)
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial as partial_function
 from pathlib import Path
 
 import tensorflow as tf
@@ -86,7 +87,7 @@ def gather_planned(
     """Returns a batch for each step, as loading.load_planned does; see there."""
     labels = _label_table(store, difficult)
 
-    def gather(step: tf.Tensor, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def gather(pixels: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         indices, draws, count = plan(step)
         if partial:
             indices, draws = indices[:count], draws[:count]
@@ -102,7 +103,8 @@ def gather_planned(
         return images, tf.cast(tf.gather(labels, indices), tf.float32), indices
 
     def map_steps(pixels: tf.Tensor) -> tf.data.Dataset:
-        return steps.map(lambda step: gather(step, pixels), num_parallel_calls=num_calls, deterministic=True)
+        function = tf.autograph.experimental.do_not_convert(partial_function(gather, pixels))
+        return steps.map(function, num_parallel_calls=num_calls, deterministic=True)
 
     num_calls = min(num_threads, _MAX_CALLS)
     return map_store(store, map_steps)
@@ -114,13 +116,14 @@ def gather_in_order(store: DecodedStore, *, batch_size: int, difficult: str, num
     num_examples = store.key.num_examples
     steps = tf.data.Dataset.range(-(-num_examples // batch_size))
 
-    def gather(step: tf.Tensor, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def gather(pixels: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         first = step * batch_size
         indices = tf.range(first, tf.minimum(first + batch_size, num_examples))
         return tf.gather(pixels, indices), tf.cast(tf.gather(labels, indices), tf.float32), indices
 
     def map_steps(pixels: tf.Tensor) -> tf.data.Dataset:
-        return steps.map(lambda step: gather(step, pixels), num_parallel_calls=num_calls, deterministic=True)
+        function = tf.autograph.experimental.do_not_convert(partial_function(gather, pixels))
+        return steps.map(function, num_parallel_calls=num_calls, deterministic=True)
 
     num_calls = min(num_threads, _MAX_CALLS)
     ds = map_store(store, map_steps)
