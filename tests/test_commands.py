@@ -149,3 +149,29 @@ def test_help_does_not_wait_for_tensorflow(tmp_path: Path) -> None:
     start = time.monotonic()
     run(write_command(tmp_path, "import tensorflow"), "--help")
     assert time.monotonic() - start < 5  # 0.2 s on a quiet machine; TensorFlow takes longer
+
+
+@pytest.mark.parametrize("name, status, line", [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
+@pytest.mark.parametrize("where", ["destructor", "callback"])
+def test_a_signal_that_comes_where_python_ignores_exceptions_ends_the_command_all_the_same(
+    tmp_path: Path, where: str, name: str, status: int, line: str
+) -> None:
+    body = f"""
+        import weakref
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests may ignore it
+        class Thing:
+            if {where == "destructor"}:
+                def __del__(self):
+                    kill()
+        def kill(*_):
+            os.kill(os.getpid(), signal.{name})
+            time.sleep(0.01)
+        thing = Thing()
+        reference = weakref.ref(thing, kill) if {where == "callback"} else None
+        del thing
+        time.sleep(20)
+    """
+    start = time.monotonic()
+    status_seen, out, err = run(write_command(tmp_path, body))
+    assert (status_seen, out) == (status, "") and time.monotonic() - start < 10
+    assert err.count(line) == 1 and "ignored" not in err, err

@@ -18,6 +18,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
+from typing import Any
 
 from absl import flags, logging
 
@@ -71,6 +72,7 @@ def run_command(main: Callable[[list[str]], int | None]) -> None:
     handler.setFormatter(None)
     handler.python_handler.stream = sys.stderr
     signal.signal(signal.SIGTERM, _stop)
+    sys.unraisablehook = _raise_again
     _exit(_run(main, rest))
 
 
@@ -127,6 +129,23 @@ def _one_message(err: Exception) -> str:
 def _stop(signum: int, frame: FrameType | None) -> None:
     print("error: terminated (SIGTERM)", file=sys.stderr)
     raise SystemExit(128 + signum)
+
+
+def _raise_again(unraisable: Any) -> None:
+    """Raises an interrupt once more that came while a destructor or a weak reference's callback ran.
+
+    Python prints an exception there and goes on, and so would the command.
+    """
+    lost = unraisable.exc_value
+    if not isinstance(lost, (KeyboardInterrupt, SystemExit)):
+        sys.__unraisablehook__(unraisable)
+        return
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise lost
+
+    signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)  # s: when this function, too, has ended
 
 
 def _program() -> str:
