@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.devkit_fixture import plain_jpeg, sample, write_devkit
-from voc_tfdata.devkit import BadFileError, Devkit, FilesByStem, SourceFile, open_devkit, read_ahead, read_file, stem_of
+from voc_tfdata.devkit import Devkit, open_devkit
 from voc_tfdata.pairing import find_picture, read_split_list
+from voc_tfdata.source_files import BadFileError, FilesByStem, SourceFile, read_ahead, read_file, stem_of
 
 
 def picture_of(devkit: Devkit, image_id: str, hint: str = "") -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.devkit_fixture import plain_jpeg, sample, write_devkit, write_list
-from voc_tfdata.devkit import BadFileError, Devkit, open_devkit
+from voc_tfdata.devkit import Devkit, open_devkit
 from voc_tfdata.pairing import find_picture, read_split_list
+from voc_tfdata.source_files import BadFileError
 
 NFC, NFD = unicodedata.normalize("NFC", "caf\u00e9"), unicodedata.normalize("NFD", "caf\u00e9")
 

@@ -14,10 +14,10 @@ from PIL import Image
 
 from tests.devkit_fixture import annotation_xml, difficult, draw_quarters, encode, object_xml, plain_jpeg
 from voc_tfdata.classes import VOC_CLASSES
-from voc_tfdata.devkit import SourceFile
 from voc_tfdata.examples import decode_example
 from voc_tfdata.images import DEFAULT_MAX_PIXELS
 from voc_tfdata.records import iterate_records
+from voc_tfdata.source_files import SourceFile
 from voc_tfdata.workers import (
     IGNORED,
     POSITIVE,

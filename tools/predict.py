@@ -16,8 +16,8 @@ from absl import flags, logging
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs without an installation
 
 from voc_tfdata.commands import quiet_start, run_command
-from voc_tfdata.devkit import BadFileError
 from voc_tfdata.images import load_upright_jpeg
+from voc_tfdata.source_files import BadFileError
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "best.keras of train.py.", required=True)
 _OUT_DIR = flags.DEFINE_string("out_dir", "predicted", "Folder for predictions.csv and pictures.png.")

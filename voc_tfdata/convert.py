@@ -22,7 +22,7 @@ from absl import logging
 
 from voc_tfdata import splits as splits_lib
 from voc_tfdata.classes import VOC_CLASSES
-from voc_tfdata.devkit import BadFileError, Devkit, Notice, open_devkit
+from voc_tfdata.devkit import Devkit, open_devkit
 from voc_tfdata.images import DEFAULT_MAX_PIXELS
 from voc_tfdata.manifest import MANIFEST_NAME, Manifest, format_manifest, read_manifest
 from voc_tfdata.plan import Findings, Options, Plan, count_split, make_plan
@@ -30,6 +30,7 @@ from voc_tfdata.publish import publish, stage_folder
 from voc_tfdata.records import index_name
 from voc_tfdata.remote import is_uri
 from voc_tfdata.shards import BadFilesError, write_shards
+from voc_tfdata.source_files import BadFileError, Notice
 from voc_tfdata.version import __version__
 from voc_tfdata.workers import Run, start_workers
 

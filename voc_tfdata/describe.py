@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from voc_tfdata.devkit import Notice
 from voc_tfdata.manifest import Manifest
+from voc_tfdata.source_files import Notice
 
 _EXAMPLES_A_KIND = 5
 

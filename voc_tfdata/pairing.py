@@ -10,7 +10,8 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from voc_tfdata.devkit import PICTURE_SUFFIXES, BadFileError, Devkit, Notice, SourceFile, read_file, some_of, stem_of
+from voc_tfdata.devkit import PICTURE_SUFFIXES, Devkit, some_of
+from voc_tfdata.source_files import BadFileError, Notice, SourceFile, read_file, stem_of
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,11 @@ import numpy.typing as npt
 from absl import logging
 
 from voc_tfdata import splits
-from voc_tfdata.devkit import BadFileError, Devkit, Notice, SourceFile, stem_of
+from voc_tfdata.devkit import Devkit
 from voc_tfdata.manifest import Split
 from voc_tfdata.pairing import find_picture, read_split_list
 from voc_tfdata.records import ids_name
+from voc_tfdata.source_files import BadFileError, Notice, SourceFile, stem_of
 from voc_tfdata.spill import Spill
 from voc_tfdata.workers import IGNORED, NO_OBJECT, POSITIVE, Run, Scanned, ScanTask, pack_item, scan_chunk, unpack_item
 

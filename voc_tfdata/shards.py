@@ -16,10 +16,10 @@ import numpy.typing as npt
 from absl import logging
 from tqdm import tqdm
 
-from voc_tfdata.devkit import BadFileError
 from voc_tfdata.manifest import Shard, Split
 from voc_tfdata.plan import Findings, Options, Plan, count_split, ids_text, shard_rows
 from voc_tfdata.records import format_index, ids_name, index_name, shard_name
+from voc_tfdata.source_files import BadFileError
 from voc_tfdata.workers import Encoded, EncodeTask, Run, encode_chunk
 
 _ENCODE_CHUNK = 64  # pictures a task: about 6 MB
