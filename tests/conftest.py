@@ -1,6 +1,8 @@
 """What every test needs: one place for the shared data, and a line that says when it is not there."""
 
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,16 @@ def shared_voc() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real VOC pictures at {folder}")
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB; skips, with the reason, where none can be mounted (that needs root)."""
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], capture_output=True)
+    if mount.returncode:
+        pytest.skip(f"cannot mount a small file system: {mount.stderr.decode().strip()}")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", tmp_path], check=True)  # lazy: a test that failed may hold a file
 
 
 def pytest_report_header() -> str:

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import re
 import resource
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -102,18 +101,11 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         make(tmp_path / "file" / "cache")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
-def test_a_disk_without_room_is_refused_with_the_size(tmp_path: Path) -> None:
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], capture_output=True)
-    if mount.returncode:
-        pytest.skip(f"cannot mount a small file system: {mount.stderr.decode().strip()}")
-    try:
-        # 10 x 200 x 200 x 3 bytes + 10 x 3 labels + 4,096 = 1.20 MB
-        with pytest.raises(OSError, match=r"takes 1\.20 MB.*has 1\.05 MB free.*cache_dir="):
-            make(tmp_path, read=refuse, size=200)
-        assert list(tmp_path.iterdir()) == []
-    finally:
-        subprocess.run(["umount", tmp_path], check=True)
+def test_a_disk_without_room_is_refused_with_the_size(small_disk: Path) -> None:
+    # 10 x 200 x 200 x 3 bytes + 10 x 3 labels + 4,096 = 1.20 MB
+    with pytest.raises(OSError, match=r"takes 1\.20 MB.*has 1\.05 MB free.*cache_dir="):
+        make(small_disk, read=refuse, size=200)
+    assert list(small_disk.iterdir()) == []
 
 
 def build_under_a_file_size_limit(folder: str, results: multiprocessing.Queue) -> None:
