@@ -87,7 +87,7 @@ def test_a_worker_that_cannot_write_ends_it_with_the_path(tmp_path: Path) -> Non
     devkit = open_devkit(write_kit(tmp_path / "VOC", count=1))
     (image_id, (xml,)), (picture,) = *devkit.annotations.items(), *devkit.pictures.values()
     with start_beam("DirectRunner", []) as run:
-        (scanned,) = next(run(scan_chunk, [ScanTask(((image_id, xml),), ("dog", "sofa"))]))
+        (scanned,) = next(run(scan_chunk, [ScanTask(((image_id, (), xml),), ("dog", "sofa"))]))
         task = EncodeTask(
             (pack_item(scanned.annotation, picture),), ("dog", "sofa"), 10**8, None, f"{tmp_path}/missing/part"
         )

@@ -114,7 +114,7 @@ def test_twin_pictures_are_told_apart_by_filename_or_refused(tmp_path: Path) -> 
     (root / "JPEGImages/twin.jpg").write_bytes(plain_jpeg())
     report = convert(root, tmp_path / "out")
     assert read_examples(tmp_path / "out")["twin"]["image/filename"] == [b"twin.png"]
-    assert "twin.jpg" in report.warnings[-1].text
+    assert "twin.jpg" in list(report.warnings)[-1].text
     (root / "Annotations/twin.xml").write_text(annotation_xml("dog"))
     with pytest.raises(BadFilesError, match="twin.xml: several pictures have its stem: twin.jpg, twin.png"):
         convert(root, tmp_path / "out2")
@@ -499,8 +499,8 @@ def test_a_dry_run_reports_the_same_and_writes_nothing(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["VOC"]
     report = convert(root, tmp_path / "out", on_error="skip", num_shards=2)
     assert not dry_report.written and report.written
-    assert (dry_report.warnings, list(map(str, dry_report.skipped))) == (
-        report.warnings,
+    assert (list(dry_report.warnings), list(map(str, dry_report.skipped))) == (
+        list(report.warnings),
         list(map(str, report.skipped)),
     )
     for name, split in report.manifest.splits.items():

@@ -19,7 +19,7 @@ LAYERS = [
     ["source_files", "devkit", "pairing", "annotations", "jpeg", "images", "splits"],
     ["examples"],
     ["manifest", "records", "streaming", "mirror"],
-    ["workers", "beam_workers", "plan", "publish", "upload", "shards", "describe", "verify", "convert", "cli"],
+    ["workers", "beam_workers", "scan", "plan", "publish", "upload", "shards", "describe", "verify", "convert", "cli"],
 ]
 NO_TENSORFLOW = [name for layer in LAYERS for name in layer]
 

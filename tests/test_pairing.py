@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.devkit_fixture import plain_jpeg, sample, write_devkit, write_list
+from voc_tfdata import source_files
 from voc_tfdata.devkit import Devkit, open_devkit
 from voc_tfdata.pairing import find_picture, read_split_list
 from voc_tfdata.source_files import BadFileError
@@ -96,7 +97,7 @@ def test_a_picture_without_a_known_suffix_is_found(tmp_path: Path) -> None:
 # What the lines of a list select; there are annotations of 1, 2, 3, "photo 5", "photo 5 1", "a.b" and "x.jpg".
 LISTS = {
     "plain": (b"1\n2\n3\n", ["1", "2", "3"]),
-    "order": (b"3\n1\n2\n", ["3", "1", "2"]),
+    "order": (b"3\n1\n2\n", ["1", "2", "3"]),
     "crlf": (b"1\r\n2\r\n3\r\n", ["1", "2", "3"]),
     "cr": (b"1\r2\r3", ["1", "2", "3"]),
     "no_end": (b"1\n2\n3", ["1", "2", "3"]),
@@ -123,26 +124,26 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> Devkit:
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_a_list_selects_ids_in_its_order(listed: Devkit, name: str) -> None:
-    assert list(read_split_list(listed, name).ids) == LISTS[name][1]
+def test_a_list_selects_ids(listed: Devkit, name: str) -> None:
+    assert list(read_split_list(listed, name)) == LISTS[name][1]
 
 
-def read_list_of(devkit: Devkit, data: bytes) -> tuple[str, ...]:
+def read_list_of(devkit: Devkit, data: bytes) -> list[str]:
     write_list(Path(devkit.root), "it", data)
-    return read_split_list(open_devkit(devkit.root), "it").ids
+    return list(read_split_list(open_devkit(devkit.root), "it"))
 
 
 def test_an_id_listed_twice_is_taken_once_with_a_warning(listed: Devkit) -> None:
     write_list(Path(listed.root), "twice", b"1\n2\n1\n1.jpg\n")
     split_list = read_split_list(open_devkit(listed.root), "twice")
-    assert split_list.ids == ("1", "2")
-    assert [w.kind for w in split_list.warnings] == ["id listed twice"]
-    assert "'1' stands there 3 times" in split_list.warnings[0].text
+    assert list(split_list) == ["1", "2"]
+    (warning,) = split_list.list_warnings()
+    assert warning.kind == "id listed twice" and "'1' stands there 3 times" in warning.text
 
 
 def test_an_id_is_found_in_either_unicode_form_and_with_a_picture_only(listed: Devkit) -> None:
-    assert read_list_of(listed, f"{NFD}\n".encode()) == (NFC,)
-    assert read_list_of(listed, b"no_xml\n") == ("no_xml",)
+    assert read_list_of(listed, f"{NFD}\n".encode()) == [NFC]
+    assert read_list_of(listed, b"no_xml\n") == ["no_xml"]
 
 
 @pytest.mark.parametrize("data", [b"", b"\n \r\n", b"\xef\xbb\xbf"])
@@ -157,8 +158,18 @@ def test_unknown_ids_are_an_error_that_names_them(listed: Devkit) -> None:
 
 
 def test_a_list_in_an_unknown_encoding_is_an_error(listed: Devkit) -> None:
-    with pytest.raises(ValueError, match="it.txt is not UTF-8 .byte 3.; save it as UTF-8"):
-        read_list_of(listed, "caf\u00e9\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="it.txt is not UTF-8 .byte 5.; save it as UTF-8"):
+        read_list_of(listed, "1\ncaf\u00e9\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="it.txt is not UTF-8 .byte 5.; save it as UTF-8"):
+        read_list_of(listed, "1\ncaf\u00e9".encode()[:-1])  # cut off in the middle of a character
+
+
+def test_a_list_is_read_in_pieces(listed: Devkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    for size in range(1, 9):  # cut inside a line, a line's end and a character
+        monkeypatch.setattr(source_files, "_PIECE_BYTES", size)
+        assert read_list_of(listed, f"1\r\n{NFC}\r2\n3".encode()) == ["1", "2", "3", NFC]
+        if size > 1:  # two bytes tell the encoding
+            assert read_list_of(listed, f"1\r\n{NFC}\n".encode("utf-16")) == ["1", NFC]
 
 
 def test_a_missing_list_is_an_error_that_names_those_there_are(listed: Devkit) -> None:

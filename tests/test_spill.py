@@ -15,12 +15,28 @@ from voc_tfdata import spill
 
 def test_items_read_back_in_any_order_before_and_after_they_move_to_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spill, "_IN_MEMORY", 100)
-    items = spill.Spill()
+    items: spill.Spill[bytes] = spill.Spill()
     written = [bytes([k]) * (k % 7) for k in range(200)]
+    places = []
     for k, item in enumerate(written):
-        items.append(item)
-        assert items[k // 2] == written[k // 2] and len(items) == k + 1
-    assert [items[k] for k in range(199, -1, -1)] == written[::-1]
+        places.append(items.append(item))
+        assert items.at(places[k // 2]) == written[k // 2] and len(items) == k + 1
+    assert [items.at(place) for place in reversed(places)] == written[::-1]
+    assert list(items.items()) == list(zip(places, written, strict=True))
+
+
+@pytest.mark.parametrize("count", [0, 1, 10, 11, 99, 100])
+def test_items_come_out_sorted_however_many_runs_it_takes(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(spill, "_RUN_ITEMS", 10)
+    monkeypatch.setattr(spill, "_BLOCK_ITEMS", 3)
+    items = [(k * 37 % 50, str(k)) for k in range(count)]  # each first number twice
+    sorter: spill.Sorter[tuple[int, str]] = spill.Sorter()
+    sorter.extend(items)
+    assert list(sorter) == sorted(items) and len(sorter) == count
+    one, other = iter(sorter), iter(sorter)  # they do not disturb each other
+    assert [pair for pair in zip(one, other, strict=True) if pair[0] != pair[1]] == []
+    sorter.add((25, "late"))
+    assert list(sorter) == sorted([*items, (25, "late")]) and (25, "late") in sorter
 
 
 def test_the_file_is_gone_even_after_sigkill(tmp_path: Path) -> None:
@@ -39,7 +55,7 @@ def test_the_file_is_gone_even_after_sigkill(tmp_path: Path) -> None:
 def test_a_full_temporary_folder_is_named(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spill, "_IN_MEMORY", 1000)
     monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
-    items = spill.Spill()
+    items: spill.Spill[bytes] = spill.Spill()
     with pytest.raises(OSError, match="No space left on device; set TMPDIR") as caught:
         for _ in range(3000):
             items.append(bytes(1000))

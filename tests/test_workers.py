@@ -39,7 +39,7 @@ def write(folder: Path, name: str, data: bytes | str) -> SourceFile:
 
 
 def scan(folder: Path, xml: str, image_id: str = "a") -> Scanned:
-    (scanned,) = scan_chunk(ScanTask(((image_id, write(folder, f"{image_id}.xml", xml)),), VOC_CLASSES))
+    (scanned,) = scan_chunk(ScanTask(((image_id, (), write(folder, f"{image_id}.xml", xml)),), VOC_CLASSES))
     assert isinstance(scanned, Scanned)
     return scanned
 
@@ -62,10 +62,14 @@ def boxes_of(fields: dict) -> list[tuple[float, ...]]:
 
 def test_scanning_tells_labels_and_the_reasons_of_bad_files(tmp_path: Path) -> None:
     files = (
-        ("a", write(tmp_path, "a.xml", annotation_xml("dog", difficult("cat"), difficult("dog"), filename="x.jpg"))),
-        ("b", write(tmp_path, "b.xml", annotation_xml("unicorn"))),
-        ("c", SourceFile("c.xml", str(tmp_path / "c.xml"), 0, 0)),
-        ("d", write(tmp_path, "d.xml", annotation_xml())),
+        (
+            "a",
+            (),
+            write(tmp_path, "a.xml", annotation_xml("dog", difficult("cat"), difficult("dog"), filename="x.jpg")),
+        ),
+        ("b", (), write(tmp_path, "b.xml", annotation_xml("unicorn"))),
+        ("c", (), SourceFile("c.xml", str(tmp_path / "c.xml"), 0, 0)),
+        ("d", (), write(tmp_path, "d.xml", annotation_xml())),
     )
     a, b, c, d = scan_chunk(ScanTask(files, VOC_CLASSES))
     assert (a.image_id, a.filename, a.num_objects) == ("a", "x.jpg", 3)

@@ -25,7 +25,7 @@ from voc_tfdata.describe import describe_manifest
 from voc_tfdata.examples import decode_example
 from voc_tfdata.manifest import Manifest, find_split, read_manifest
 from voc_tfdata.mirror import localize
-from voc_tfdata.records import iterate_records, read_ids
+from voc_tfdata.records import iterate_ids, iterate_records
 from voc_tfdata.verify import verify_records
 
 _IMAGE_ID = flags.DEFINE_string("image_id", None, "Print the fields of this image's record.")
@@ -90,7 +90,7 @@ def print_record(records_dir: Path, manifest: Manifest, image_id: str) -> None:
       ValueError: no record has this id.
     """
     for split in manifest.splits:
-        if image_id in read_ids(records_dir, manifest.splits[split]):
+        if image_id in iterate_ids(records_dir, manifest.splits[split]):
             fields = next(f for f in iterate_split(records_dir, manifest, split) if _text(f, "source_id") == image_id)
             print(f"split: {split}")
             for name in sorted(fields):

@@ -11,10 +11,10 @@ files are collected over the whole run and reported once.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,14 +25,17 @@ from voc_tfdata.classes import VOC_CLASSES
 from voc_tfdata.devkit import Devkit, open_devkit
 from voc_tfdata.images import DEFAULT_MAX_PIXELS
 from voc_tfdata.manifest import MANIFEST_NAME, Manifest, format_manifest, read_manifest
-from voc_tfdata.plan import Findings, Options, Plan, count_split, make_plan
+from voc_tfdata.plan import Options, Plan, count_splits, make_plan
 from voc_tfdata.publish import publish, stage_folder
 from voc_tfdata.records import index_name
 from voc_tfdata.remote import is_uri
+from voc_tfdata.scan import Findings
 from voc_tfdata.shards import BadFilesError, write_shards
 from voc_tfdata.source_files import BadFileError, Notice
 from voc_tfdata.version import __version__
 from voc_tfdata.workers import Run, start_workers
+
+_ADVICE = "add --overwrite to replace it, or take another --out_dir"
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class BuildReport:
 
     manifest: Manifest
     out_dir: str
-    warnings: tuple[Notice, ...]
+    warnings: Collection[Notice]  # by kind and text; may be many, and are read from a temporary file
     skipped: tuple[BadFileError, ...]
     seconds: float
     written: bool  # False for a dry run
@@ -133,11 +136,11 @@ def build_records(
     logging.info("listing the files of %s", voc_root)
     with _start(options.num_workers, runner, runner_options, shared_dir, str(voc_root)) as run:
         devkit = open_devkit(voc_root)
-        found = Findings(warnings=list(devkit.warnings))
+        found = Findings()
         plan = make_plan(devkit, options, run, found)
-        manifest = _describe(plan, options)
-        if out_dir:  # a dry run needs none
-            _refuse_other_data_set(out_dir, manifest, options, complete=False)
+        manifest = _describe(options)
+        if out_dir and not options.overwrite:  # a dry run needs no out_dir
+            _refuse_other_images(out_dir, manifest, plan, options)
         if options.dry_run or (found.errors and not options.skip_bad):
             manifest = replace(manifest, splits=write_shards(plan, options, run, found, staging=None))
             manifest = _add_findings(manifest, found, devkit)
@@ -146,12 +149,13 @@ def build_records(
                 manifest = replace(manifest, splits=write_shards(plan, options, run, found, staging))
                 manifest = _add_findings(manifest, found, devkit)
                 (staging / MANIFEST_NAME).write_text(format_manifest(manifest), encoding="utf-8")
-                _refuse_other_data_set(out_dir, manifest, options, complete=True)
+                if not options.overwrite:
+                    _refuse_other(out_dir, _read_old(out_dir), manifest)
                 _publish(staging, out_dir, _file_names(manifest))
     return BuildReport(
         manifest=manifest,
         out_dir=str(out_dir),
-        warnings=tuple(sorted(found.warnings, key=lambda notice: (notice.kind, notice.text))),
+        warnings=found.warnings,
         skipped=tuple(sorted(found.errors, key=lambda err: (err.path, err.reason))),
         seconds=time.monotonic() - start,
         written=not options.dry_run,
@@ -215,8 +219,8 @@ def _check_options(
     )
 
 
-def _describe(plan: Plan, options: Options) -> Manifest:
-    """Returns the manifest as far as it is known before the pictures are read: all but the shards."""
+def _describe(options: Options) -> Manifest:
+    """Returns the manifest as far as the options decide it."""
     return Manifest(
         classes=options.classes,
         seed=options.seed,
@@ -229,7 +233,7 @@ def _describe(plan: Plan, options: Options) -> Manifest:
             "max_pixels": options.max_pixels,
             "on_error": "skip" if options.skip_bad else "fail",
         },
-        splits={name: count_split(name, rows, plan, options.classes) for name, rows in plan.splits.items()},
+        splits={},
         package_version=__version__,
     )
 
@@ -244,11 +248,11 @@ def _add_findings(manifest: Manifest, found: Findings, devkit: Devkit) -> Manife
         raise BadFilesError(found.errors, "no good one is left")
     inside = f"{devkit.root}/"
     errors = sorted((err.path.replace(inside, ""), err.reason.replace(inside, "")) for err in found.errors)
-    kinds = Counter(notice.kind for notice in found.warnings)
+    by_kind = itertools.groupby(found.warnings, key=lambda notice: notice.kind)
     return replace(
         manifest,
         skipped=tuple({"path": path, "reason": reason} for path, reason in errors),
-        warnings=dict(sorted(kinds.items())),
+        warnings={kind: sum(1 for _ in notices) for kind, notices in by_kind},
     )
 
 
@@ -276,22 +280,33 @@ def _publish(staging: Path, out_dir: str | Path, names: Sequence[str]) -> None:
         publish(staging, Path(out_dir), names)
 
 
-def _refuse_other_data_set(out_dir: str | Path, manifest: Manifest, options: Options, *, complete: bool) -> None:
-    """Raises ValueError unless out_dir is free, holds this very data set, or may be overwritten.
+def _refuse_other_images(out_dir: str | Path, manifest: Manifest, plan: Plan, options: Options) -> None:
+    """Raises ValueError if out_dir holds a data set of other images, labels or options, pictures unread."""
+    old = _read_old(out_dir)
+    if old is None:
+        return
+    planned = count_splits(plan, options.classes)
+    before = {name: replace(split, shards=()) for name, split in old.splits.items()}
+    if options.skip_bad:  # which of the images are bad shows later
+        before = planned
+    _refuse_other(out_dir, replace(old, splits=before, skipped=(), warnings={}), replace(manifest, splits=planned))
 
-    Asked twice: before the pictures are read (not complete), to refuse early, and before publishing.
+
+def _refuse_other(out_dir: str | Path, old: Manifest | None, manifest: Manifest) -> None:
+    """Raises ValueError unless out_dir is free or holds this very data set."""
+    if old is not None and old != manifest:
+        raise ValueError(f"{out_dir} holds another data set (other images, labels or options); {_ADVICE}")
+
+
+def _read_old(out_dir: str | Path) -> Manifest | None:
+    """Returns the manifest that is in out_dir.
+
+    Raises:
+      ValueError: there is one that is not ours.
     """
-    if options.overwrite:
-        return
-    advice = "add --overwrite to replace it, or take another --out_dir"
     try:
-        old = read_manifest(out_dir)
+        return read_manifest(out_dir)
     except FileNotFoundError:
-        return
+        return None
     except ValueError as err:
-        raise ValueError(f"{out_dir} holds a {MANIFEST_NAME} that is not of these records ({err}); {advice}") from err
-    if not complete:  # compare what is known already
-        bare = manifest.splits if options.skip_bad else {k: replace(v, shards=()) for k, v in old.splits.items()}
-        old = replace(old, splits=bare, skipped=(), warnings={})
-    if old != manifest:
-        raise ValueError(f"{out_dir} holds another data set (other images, labels or options); {advice}")
+        raise ValueError(f"{out_dir} holds a {MANIFEST_NAME} that is not of these records ({err}); {_ADVICE}") from err

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 
 from voc_tfdata.manifest import Manifest
 from voc_tfdata.source_files import Notice
@@ -36,15 +37,20 @@ def describe_manifest(manifest: Manifest) -> str:
     return format_table(head, rows) + "\n\n" + format_table(["class", *names], classes)
 
 
-def describe_notices(notices: Sequence[Notice]) -> str:
-    """Returns the warnings by kind, with the first few of each."""
+def describe_notices(notices: Iterable[Notice]) -> str:
+    """Returns the warnings by kind, with the first few of each.
+
+    Args:
+      notices: in the order of their kinds.
+    """
     lines = []
-    for kind in sorted({notice.kind for notice in notices}):
-        texts = [notice.text for notice in notices if notice.kind == kind]
-        lines.append(f"{kind}: {len(texts)}")
-        lines.extend(f"  {text}" for text in texts[:_EXAMPLES_A_KIND])
-        if len(texts) > _EXAMPLES_A_KIND:
-            lines.append(f"  and {len(texts) - _EXAMPLES_A_KIND} more")
+    for kind, several in itertools.groupby(notices, key=lambda notice: notice.kind):
+        first = [notice.text for notice in itertools.islice(several, _EXAMPLES_A_KIND)]
+        more = sum(1 for _ in several)
+        lines.append(f"{kind}: {len(first) + more}")
+        lines.extend(f"  {text}" for text in first)
+        if more:
+            lines.append(f"  and {more} more")
     return "\n".join(lines)
 
 

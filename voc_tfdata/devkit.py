@@ -7,38 +7,38 @@ data = read_file(devkit.annotations["2007_000027"][0])
 from __future__ import annotations
 
 import itertools
+import operator
 import os
 import posixpath
 import tarfile
-from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from voc_tfdata.source_files import FilesByStem, Notice, SourceFile, stem_of
+from voc_tfdata.spill import Sorter
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 _SYSTEM_LITTER = ("thumbs.db", "desktop.ini", "@eadir", "__macosx", "lost+found")
-_FOLDERS = ("Annotations", "JPEGImages", "ImageSets/Main")
+_FOLDERS = {"Annotations": (".xml",), "JPEGImages": PICTURE_SUFFIXES, "ImageSets/Main": (".txt",)}
 
 
 class _Listing:
-    """(name, offset, size) of files, as they come."""
+    """The files of one folder as they come: those with one of its suffixes, and the others."""
 
-    def __init__(self) -> None:
-        self._names: list[str] = []
-        self._offsets, self._sizes = array("q"), array("q")
+    def __init__(self, suffixes: tuple[str, ...]) -> None:
+        self._suffixes = suffixes
+        self.chosen: Sorter[tuple[str, str, int, int]] = Sorter()  # of FilesByStem
+        self.others: Sorter[tuple[str, str, int, int]] = Sorter()
 
     def add(self, name: str, offset: int, size: int) -> None:
-        self._names.append(name)
-        self._offsets.append(offset)
-        self._sizes.append(size)
+        stem, suffix = os.path.splitext(name)
+        files = self.chosen if suffix.lower() in self._suffixes else self.others
+        files.add((stem, suffix, offset, size))
 
-    def choose(self, suffixes: tuple[str, ...], *, others: bool = False) -> Iterator[tuple[str, int, int]]:
-        """Yields the files that end in one of the suffixes, or the others."""
-        for file in zip(self._names, self._offsets, self._sizes, strict=True):
-            if file[0].lower().endswith(suffixes) is not others:
-                yield file
+
+def _make_listings() -> dict[str, _Listing]:
+    return {folder: _Listing(suffixes) for folder, suffixes in _FOLDERS.items()}
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,17 @@ class Devkit:
     root: str
     annotations: FilesByStem
     pictures: FilesByStem
-    other_pictures: Mapping[str, SourceFile]  # by whole name: files in JPEGImages without a picture's suffix
+    other_annotations: FilesByStem  # files in Annotations that are no .xml
+    other_pictures: FilesByStem  # files in JPEGImages without a picture's suffix
     lists: Mapping[str, SourceFile]  # ImageSets/Main, by name without .txt
-    warnings: tuple[Notice, ...]
+    folders: tuple[str, ...]  # in these folders, and what else is no file there
+
+    def list_warnings(self) -> Iterator[Notice]:
+        """Yields a warning for each thing that is not read."""
+        for folder in self.folders:
+            yield Notice("not a file", f"{self.root}/{folder} is no file (a folder?); nothing in it is read")
+        for file in each_file(self.other_annotations):
+            yield Notice("not an annotation", f"{file.path} does not end in .xml; not read")
 
 
 def open_devkit(voc_root: str | Path) -> Devkit:
@@ -72,7 +80,7 @@ def open_devkit(voc_root: str | Path) -> Devkit:
 
 def _find_root(path: Path) -> Path:
     if (path / "Annotations").is_dir() or (path / "JPEGImages").is_dir():
-        for name in _FOLDERS[:2]:
+        for name in ("Annotations", "JPEGImages"):
             if not (path / name).is_dir():
                 raise FileNotFoundError(f"no folder {path / name}; --voc_root wants Annotations/ and JPEGImages/ in it")
         return path
@@ -85,9 +93,9 @@ def _find_root(path: Path) -> Path:
 
 
 def _open_folder(root: Path) -> Devkit:
-    files = {folder: _Listing() for folder in _FOLDERS}
+    listings = _make_listings()
     folders: list[str] = []
-    for folder in _FOLDERS:
+    for folder, listing in listings.items():
         if not (root / folder).is_dir():
             continue
         with os.scandir(root / folder) as entries:
@@ -107,63 +115,82 @@ def _open_folder(root: Path) -> Devkit:
                 size = 0
                 if folder == "JPEGImages":  # sizes plan the shards; elsewhere they would cost a call each
                     size = entry.stat().st_size if is_file else 0
-                files[folder].add(name, 0, size)
+                listing.add(name, 0, size)
     nested = [f for f in folders if f.startswith("Annotations/") and any((root / f).rglob("*.[xX][mM][lL]"))]
-    return _make_devkit(str(root), files, folders, nested)
+    return _make_devkit(str(root), listings, folders, nested)
 
 
 def _open_tar(path: Path) -> Devkit:
     try:
         with tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as archive:
-            members = _list_members(archive)
+            members = _TarMembers(archive)
     except tarfile.ReadError as err:
         raise ValueError(
             f"{path} is no readable uncompressed .tar ({err}); unpack it and give the folder in --voc_root"
         ) from err
-    roots = {_root_in_tar(name) for name in members} - {None}
-    if len(roots) != 1:
-        found = ", ".join(sorted(f"{root}Annotations" for root in roots)) or "none"
+    if len(members.roots) != 1:
+        found = ", ".join(sorted(f"{root}Annotations" for root in members.roots)) or "none"
         raise ValueError(
             f"{path} should hold one devkit with Annotations/; found: {found}; unpack it and give a folder"
         )
-    root = roots.pop()
-    if not any(name.startswith(f"{root}JPEGImages/") for name in members):
-        raise FileNotFoundError(f"no folder {root}JPEGImages in {path}; --voc_root wants it beside Annotations/")
-    files = {folder: _Listing() for folder in _FOLDERS}
+    (root,) = members.roots
+    listings = _make_listings()
     folders: set[str] = set()
     nested: set[str] = set()
-    for name, (offset, size) in members.items():
-        for folder, content in files.items():
+    has_pictures = False
+    for name, offset, size in members.list_files():
+        for folder, listing in listings.items():
             inside = name.removeprefix(f"{root}{folder}/")
             if inside == name:
                 continue
+            has_pictures = has_pictures or folder == "JPEGImages"
             if "/" in inside:
                 sub_folder = f"{folder}/{inside.split('/')[0]}"
                 folders.add(sub_folder)
                 if folder == "Annotations" and inside.lower().endswith(".xml"):
                     nested.add(sub_folder)
                 continue
-            content.add(inside, offset, size)
-    return _make_devkit(f"{path}/{root}".rstrip("/"), files, sorted(folders), sorted(nested), archive=str(path))
+            listing.add(inside, offset, size)
+    if not has_pictures:
+        raise FileNotFoundError(f"no folder {root}JPEGImages in {path}; --voc_root wants it beside Annotations/")
+    return _make_devkit(f"{path}/{root}".rstrip("/"), listings, list(folders), list(nested), archive=str(path))
 
 
-def _list_members(archive: tarfile.TarFile) -> dict[str, tuple[int, int]]:
-    """Returns {name: (offset, size)} of the files in a .tar, links resolved, litter left out.
+class _TarMembers:
+    """The files in a .tar, links resolved, litter left out. Of several of one name the last counts, as in unpacking."""
 
-    Of several of one name the last counts, as in unpacking.
-    """
-    found: dict[str, tuple[int, int]] = {}
-    links: dict[str, str] = {}
-    for member in archive:
-        name = posixpath.normpath(member.name).lstrip("/")
-        if any(_is_litter(part) for part in name.split("/")):
-            continue
-        if member.isreg() and not member.issparse():
-            found[name] = (member.offset_data, member.size)
-        elif member.islnk() or member.issym():
-            folder = "" if member.islnk() else posixpath.dirname(name)
-            links[name] = posixpath.normpath(posixpath.join(folder, member.linkname)).lstrip("/")
-    return {name: found[target] for name, target in links.items() if target in found} | found
+    def __init__(self, archive: tarfile.TarFile) -> None:
+        self.roots: set[str] = set()  # what stands before Annotations/ in the names of annotations
+        self._files: Sorter[tuple[str, int, int, int]] = Sorter()  # name, position in the .tar, offset, size
+        self._links: dict[str, str] = {}
+        for number, member in enumerate(archive):
+            archive.members.clear()  # type: ignore[attr-defined]  # it would keep them all, a kilobyte each
+            name = posixpath.normpath(member.name).lstrip("/")
+            if any(_is_litter(part) for part in name.split("/")):
+                continue
+            if member.isreg() and not member.issparse():
+                self._files.add((name, number, member.offset_data, member.size))
+            elif member.islnk() or member.issym():
+                folder = "" if member.islnk() else posixpath.dirname(name)
+                self._links[name] = posixpath.normpath(posixpath.join(folder, member.linkname)).lstrip("/")
+            else:
+                continue
+            root = _root_in_tar(name)
+            if root is not None:
+                self.roots.add(root)
+
+    def list_files(self) -> Iterator[tuple[str, int, int]]:
+        """Yields (name, offset, size)."""
+        targets: dict[str, tuple[int, int] | None] = dict.fromkeys(self._links.values())
+        for name, same in itertools.groupby(self._files, key=operator.itemgetter(0)):
+            *_, (_, _, offset, size) = same
+            self._links.pop(name, None)
+            if name in targets:
+                targets[name] = offset, size
+            yield name, offset, size
+        for name, target in self._links.items():
+            if place := targets[target]:
+                yield name, *place
 
 
 def _root_in_tar(name: str) -> str | None:
@@ -175,34 +202,34 @@ def _root_in_tar(name: str) -> str | None:
 
 
 def _make_devkit(
-    root: str, files: Mapping[str, _Listing], folders: list[str], nested: list[str], archive: str = ""
+    root: str, listings: Mapping[str, _Listing], folders: list[str], nested: list[str], archive: str = ""
 ) -> Devkit:
     if nested:
         raise ValueError(
             f"annotations lie in sub-folders of {root}/Annotations: {some_of(sorted(nested))}; "
             "move the files up, or convert each sub-folder as a devkit of its own"
         )
-    warnings = [Notice("not a file", f"{root}/{f} is no file (a folder?); nothing in it is read") for f in folders]
 
-    def choose(folder: str, suffixes: tuple[str, ...], *, others: bool = False) -> FilesByStem:
-        return FilesByStem(f"{root}/{folder}/", files[folder].choose(suffixes, others=others), archive)
+    def open_files(folder: str, files: Iterable[tuple[str, str, int, int]]) -> FilesByStem:
+        return FilesByStem(f"{root}/{folder}/", files, archive)
 
-    annotations = choose("Annotations", (".xml",))
-    for file in _each(choose("Annotations", (".xml",), others=True)):
-        warnings.append(Notice("not an annotation", f"{file.path} does not end in .xml; not read"))
+    annotations = open_files("Annotations", listings["Annotations"].chosen)
     if not annotations:
         raise ValueError(f"no .xml file in {root}/Annotations; --voc_root wants a devkit with annotations")
+    lists = open_files("ImageSets/Main", listings["ImageSets/Main"].chosen)
     return Devkit(
         root=root,
         annotations=annotations,
-        pictures=choose("JPEGImages", PICTURE_SUFFIXES),
-        other_pictures={f.name: f for f in _each(choose("JPEGImages", PICTURE_SUFFIXES, others=True))},
-        lists={stem_of(f.name): f for f in _each(choose("ImageSets/Main", (".txt",)))},
-        warnings=tuple(sorted(warnings, key=lambda w: w.text)),
+        pictures=open_files("JPEGImages", listings["JPEGImages"].chosen),
+        other_annotations=open_files("Annotations", listings["Annotations"].others),
+        other_pictures=open_files("JPEGImages", listings["JPEGImages"].others),
+        lists={stem_of(file.name): file for file in each_file(lists)},
+        folders=tuple(sorted(folders)),
     )
 
 
-def _each(files: FilesByStem) -> Iterator[SourceFile]:
+def each_file(files: FilesByStem) -> Iterator[SourceFile]:
+    """Yields every file."""
     return itertools.chain.from_iterable(files.values())
 
 

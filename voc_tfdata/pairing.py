@@ -1,17 +1,21 @@
 """What belongs together in a devkit: the picture of an annotation, the images of a list.
 
 picture = find_picture(devkit, "2007_000027", hint="2007_000027.jpg").file
-ids = read_split_list(devkit, "train").ids
+ids = list(read_split_list(devkit, "train"))
 """
 
 from __future__ import annotations
 
+import codecs
+import itertools
+import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from voc_tfdata.devkit import PICTURE_SUFFIXES, Devkit, some_of
-from voc_tfdata.source_files import BadFileError, Notice, SourceFile, read_file, stem_of
+from voc_tfdata.source_files import BadFileError, Notice, SourceFile, read_pieces, stem_of
+from voc_tfdata.spill import Sorter
 
 
 @dataclass(frozen=True)
@@ -22,12 +26,22 @@ class FoundPicture:
     warnings: tuple[Notice, ...] = ()
 
 
-@dataclass(frozen=True)
-class SplitList:
-    """The ids of one ImageSets/Main list, each once, in the order of the file."""
+class SplitList(Iterable[str]):
+    """The ids of one ImageSets/Main list, in increasing order, each once."""
 
-    ids: tuple[str, ...]
-    warnings: tuple[Notice, ...] = ()
+    def __init__(self, path: str, lines: Sorter[str]) -> None:
+        self.path = path
+        self._lines = lines  # the id of each
+
+    def __iter__(self) -> Iterator[str]:
+        return (image_id for image_id, _ in itertools.groupby(self._lines))
+
+    def list_warnings(self) -> Iterator[Notice]:
+        """Yields a warning for each id that stands there more than once."""
+        for image_id, same in itertools.groupby(self._lines):
+            if (count := sum(1 for _ in same)) > 1:
+                text = f"{self.path}: {image_id!r} stands there {count} times; written once"
+                yield Notice("id listed twice", text)
 
 
 def find_picture(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
@@ -42,9 +56,15 @@ def find_picture(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
       BadFileError: no picture, or several that nothing chooses between.
     """
     hint = hint.replace("\\", "/").rsplit("/", 1)[-1].strip()
-    candidates = devkit.pictures.get(image_id, ()) or _same_text(devkit.pictures, image_id)
+    candidates = devkit.pictures.get(image_id, ())
     if not candidates:
-        candidates = tuple(f for name, f in _others_of(devkit, image_id))
+        candidates = _same_text(devkit.pictures, image_id)
+        owner = devkit.annotations.get(stem_of(candidates[0].name)) if candidates else None
+        if owner:
+            reason = f"is for the picture that {owner[0].path} is for; remove one of them"
+            raise BadFileError(devkit.annotations[image_id][0].path, reason)
+    if not candidates:
+        candidates = _others_of(devkit, image_id)
     if not candidates:
         return _picture_by_hint(devkit, image_id, hint)
     if len(candidates) > 1:
@@ -65,39 +85,45 @@ def read_split_list(devkit: Devkit, name: str) -> SplitList:
       ValueError: it is empty, not text, or names ids of which there is neither annotation nor picture.
     """
     if name not in devkit.lists:
-        known = ", ".join(sorted(n for n in devkit.lists if "_" not in n)) or ", ".join(sorted(devkit.lists))
+        known = ", ".join(sorted(n for n in devkit.lists if n.partition("_")[2] not in devkit.lists))  # no dog_train
         raise FileNotFoundError(
             f"no {devkit.root}/ImageSets/Main/{name}.txt; lists there: {known or 'none'}; "
             "name one of them in --splits, or leave --splits out for --split_ratios"
         )
     file = devkit.lists[name]
-    data = read_file(file)
-    try:
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError as err:
-        raise ValueError(f"{file.path} is not UTF-8 (byte {err.start}); save it as UTF-8") from err
-    counts: dict[str, int] = {}
+    lines: Sorter[str] = Sorter()
     unknown: list[str] = []
-    for line in text.replace("\r", "\n").split("\n"):
-        if line.strip():
-            image_id = _id_of_line(devkit, line.strip())
-            if image_id is None:
-                unknown.append(line.strip())
-            else:
-                counts[image_id] = counts.get(image_id, 0) + 1
+    for line in filter(None, map(str.strip, _read_lines(file))):
+        image_id = _id_of_line(devkit, line)
+        if image_id is None:
+            unknown.append(line)
+        else:
+            lines.add(image_id)
     if unknown:
         raise ValueError(
             f"{file.path} names {len(unknown)} ids with neither annotation nor picture in {devkit.root}: "
             f"{some_of(unknown)}; correct the list, or name another in --splits"
         )
-    if not counts:
+    if not lines:
         raise ValueError(f"{file.path} holds no id; name another list in --splits, or use --split_ratios")
-    warnings = tuple(
-        Notice("id listed twice", f"{file.path}: {image_id!r} stands there {n} times; written once")
-        for image_id, n in counts.items()
-        if n > 1
-    )
-    return SplitList(tuple(counts), warnings)
+    return SplitList(file.path, lines)
+
+
+def _read_lines(file: SourceFile) -> Iterator[str]:
+    """Yields the lines of a text file; they end with \\n, \\r or both (then with an empty line between)."""
+    decoder, rest, position = None, "", 0
+    for piece in itertools.chain(read_pieces(file), [b""]):
+        if decoder is None:
+            encoding = "utf-16" if piece[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+            decoder = codecs.getincrementaldecoder(encoding)()
+        position += len(piece)
+        try:
+            *lines, rest = re.split("[\r\n]", rest + decoder.decode(piece, final=not piece))
+        except UnicodeDecodeError as err:
+            byte = position - len(err.object) + err.start
+            raise ValueError(f"{file.path} is not UTF-8 (byte {byte}); save it as UTF-8") from err
+        yield from lines
+    yield rest
 
 
 def _id_of_line(devkit: Devkit, line: str) -> str | None:
@@ -124,15 +150,17 @@ def _same_text(files: Mapping[str, tuple[SourceFile, ...]], stem: str) -> tuple[
     return ()
 
 
-def _others_of(devkit: Devkit, image_id: str) -> list[tuple[str, SourceFile]]:
-    return [(name, f) for name, f in devkit.other_pictures.items() if image_id in (name, stem_of(name))]
+def _others_of(devkit: Devkit, image_id: str) -> tuple[SourceFile, ...]:
+    """Files without a picture's suffix whose stem, or whole name, is the id."""
+    whole = devkit.other_pictures.named(image_id)
+    same_stem = devkit.other_pictures.get(image_id, ())
+    return same_stem if whole is None or whole in same_stem else (*same_stem, whole)
 
 
 def _picture_by_hint(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
     annotation = devkit.annotations[image_id][0]
-    named = [f for f in devkit.pictures.get(stem_of(hint), ()) if f.name == hint]
-    named += [devkit.other_pictures[hint]] if hint in devkit.other_pictures else []
-    if not named:
+    named = devkit.pictures.named(hint) or devkit.other_pictures.named(hint)
+    if named is None:
         also = f", nor the {hint!r} of its <filename>" if hint and stem_of(hint) != image_id else ""
         raise BadFileError(
             annotation.path,
@@ -145,8 +173,8 @@ def _picture_by_hint(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
             f"no picture {image_id}.jpg (.png ...) in {devkit.root}/JPEGImages, and the {hint!r} of its <filename> is "
             f"that of {owner[0].name}; add it, or remove the annotation",
         )
-    text = f"{annotation.path}: no picture has its stem; used {named[0].name!r}, which its <filename> names"
-    return FoundPicture(named[0], (Notice("picture found by <filename>", text),))
+    text = f"{annotation.path}: no picture has its stem; used {named.name!r}, which its <filename> names"
+    return FoundPicture(named, (Notice("picture found by <filename>", text),))
 
 
 def _one_of_several(annotation: SourceFile, candidates: tuple[SourceFile, ...], hint: str) -> FoundPicture:

@@ -134,8 +134,14 @@ def find_faults(records_dir: Path, split: Split, *, check: str) -> list[str]:
 
 def read_ids(records_dir: str | Path, split: Split) -> tuple[str, ...]:
     """Returns the image ids of a split in record order."""
-    text = (Path(records_dir) / split.ids_file).read_text(encoding="utf-8")
-    return tuple(text.split("\n")[:-1])
+    return tuple(iterate_ids(records_dir, split))
+
+
+def iterate_ids(records_dir: str | Path, split: Split) -> Iterator[str]:
+    """Yields the image ids of a split in record order."""
+    with open(Path(records_dir) / split.ids_file, encoding="utf-8", errors="replace", newline="\n") as lines:
+        for line in lines:
+            yield line.removesuffix("\n")
 
 
 def iterate_records(path: str | Path) -> Iterator[bytes]:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import google_crc32c
-import numpy as np
-import numpy.typing as npt
 from absl import logging
 from tqdm import tqdm
 
 from voc_tfdata.manifest import Shard, Split
-from voc_tfdata.plan import Findings, Options, Plan, count_split, ids_text, shard_rows
+from voc_tfdata.plan import Options, Plan, SplitCounts, shard_sizes
 from voc_tfdata.records import format_index, ids_name, index_name, shard_name
+from voc_tfdata.scan import Findings, Image
 from voc_tfdata.source_files import BadFileError
 from voc_tfdata.workers import Encoded, EncodeTask, Run, encode_chunk
 
@@ -44,6 +45,38 @@ class BadFilesError(ValueError):
         )
 
 
+class _Chunk(NamedTuple):
+    """Images whose records follow one another in a shard."""
+
+    split: str
+    shard: int  # number in its split
+    images: list[Image]
+
+
+class _OpenShard:
+    """A shard while its records come."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path  # None: nothing is written
+        self._frame_sizes = array("q")
+        self._checksum = google_crc32c.Checksum()
+
+    def add(self, encoded: Encoded) -> None:
+        """Adds the records of a part file."""
+        if self._path and encoded.part_path:  # no part: a file was bad, the rest is only checked
+            _append(encoded, self._path, self._checksum)
+        self._frame_sizes.extend(encoded.frame_sizes)
+
+    def finish(self, file: str) -> Shard:
+        """Writes the index and returns the manifest's entry of a shard of this name."""
+        crc32c = ""
+        if self._path:
+            index = format_index(self._frame_sizes)
+            self._path.with_name(index_name(self._path.name)).write_text(index, encoding="ascii")
+            crc32c = self._checksum.hexdigest().decode()
+        return Shard(file, len(self._frame_sizes), sum(self._frame_sizes), crc32c)
+
+
 def write_shards(plan: Plan, options: Options, run: Run, found: Findings, staging: Path | None) -> dict[str, Split]:
     """Writes shards, indices and id lists into staging; returns the manifest's entry of each split.
 
@@ -53,79 +86,90 @@ def write_shards(plan: Plan, options: Options, run: Run, found: Findings, stagin
       BadFilesError: some files are bad, and bad files are not to be skipped.
       OSError: staging cannot be written, or its disk is full.
     """
-    rows = {split: array("q") for split in plan.splits}  # of the records
-    frame_sizes: dict[tuple[str, int], array[int]] = {}
-    checksums: dict[tuple[str, int], google_crc32c.Checksum] = {}
+    counts = {split: SplitCounts(split, options.classes) for split in plan.splits}
+    shards: dict[str, list[Shard]] = {split: [] for split in plan.splits}
+    if staging:
+        for split in plan.splits:
+            (staging / ids_name(split)).touch()  # of a split without images it stays empty
     spare_parts: list[str] = []
-    for split, number, chunk, encoded in _encode(plan, options, run, found, staging, spare_parts):
-        if encoded.part_path is not None:  # None: a file was bad, the rest is only checked
-            checksum = checksums.setdefault((split, number), google_crc32c.Checksum())
-            _append(encoded, Path(f"{staging}/{split}-{number}"), checksum)
-            spare_parts.append(encoded.part_path)
-            if len(spare_parts) > _SPARE_PARTS:
-                os.unlink(spare_parts.pop(0))
-        frame_sizes.setdefault((split, number), array("q")).extend(encoded.frame_sizes)
-        rows[split].extend(chunk[encoded.kept].tolist())
+    pieces = _encode(plan, options, run, found, staging, spare_parts)
+    for (split, number), group in itertools.groupby(pieces, key=lambda piece: piece[0][:2]):
+        name = _unfinished_name(split, number)
+        shard = _OpenShard(staging / name if staging else None)
+        num_before = counts[split].num_examples
+        for chunk, encoded in group:
+            shard.add(encoded)
+            ids = counts[split].add([chunk.images[k] for k in encoded.kept])
+            if staging:
+                with open(staging / ids_name(split), "ab") as file:
+                    file.write(ids)
+            if encoded.part_path:
+                spare_parts.append(encoded.part_path)
+                if len(spare_parts) > _SPARE_PARTS:
+                    os.unlink(spare_parts.pop(0))
+        if counts[split].num_examples > num_before:  # a shard of nothing but bad files is none
+            shards[split].append(shard.finish(name))
     for part in spare_parts:
         os.unlink(part)
-    entries = {}
-    for split in plan.splits:
-        filled = [number for name, number in frame_sizes if name == split and frame_sizes[name, number]]
-        shards = []
-        for new_number, number in enumerate(filled):  # a shard of nothing but bad files is none
-            file, sizes = shard_name(split, new_number, len(filled)), frame_sizes[split, number]
-            crc32c = checksums[split, number].hexdigest().decode() if staging else ""
-            shards.append(Shard(file, len(sizes), sum(sizes), crc32c))
-            if staging:
-                os.rename(staging / f"{split}-{number}", staging / file)
-                (staging / index_name(file)).write_text(format_index(sizes), encoding="ascii")
-        kept = np.array(rows[split], dtype=np.int64)
-        if staging:
-            (staging / ids_name(split)).write_bytes(ids_text(plan, kept).encode())
-        entries[split] = replace(count_split(split, kept, plan, options.classes), shards=tuple(shards))
-    return entries
+    for split, unfinished in shards.items():
+        shards[split] = [
+            _rename(shard, shard_name(split, number, len(unfinished)), staging)
+            for number, shard in enumerate(unfinished)
+        ]
+    return {split: counts[split].describe(shards[split]) for split in plan.splits}
+
+
+def _unfinished_name(split: str, number: int) -> str:
+    return f"{split}-{number}.tfrecord"
+
+
+def _rename(shard: Shard, file: str, staging: Path | None) -> Shard:
+    if staging:
+        os.rename(staging / shard.file, staging / file)
+        os.rename(staging / index_name(shard.file), staging / index_name(file))
+    return replace(shard, file=file)
 
 
 def _encode(
     plan: Plan, options: Options, run: Run, found: Findings, staging: Path | None, spare_parts: list[str]
-) -> Iterator[tuple[str, int, npt.NDArray[np.int64], Encoded]]:
-    """Yields (split, shard number, rows, outcome) of each chunk of pictures, in record order."""
-    chunks = [
-        (split, number, rows[k : k + _ENCODE_CHUNK])
-        for split in plan.splits
-        for number, rows in enumerate(shard_rows(plan, split, options))
-        for k in range(0, len(rows), _ENCODE_CHUNK)
-    ]
-    total = sum(len(rows) for _, _, rows in chunks)
+) -> Iterator[tuple[_Chunk, Encoded]]:
+    """Yields each chunk of images with its outcome, in record order."""
+    total = sum(size.num_images for size in plan.splits.values())
     verb = "checking" if staging is None else "converting"
     logging.info("%s %d pictures", verb, total)
     progress = _Progress(total)
     with progress.bar:
-        tasks = _tasks(plan, [rows for _, _, rows in chunks], options, found, staging, spare_parts)
-        for (split, number, rows), encoded in zip(chunks, run(encode_chunk, tasks), strict=True):
+        # Cut into chunks twice, for the tasks and for their results: Beam wants all tasks before it gives a result.
+        tasks = _make_tasks(_cut(plan, options), options, found, staging, spare_parts)
+        for chunk, encoded in zip(_cut(plan, options), run(encode_chunk, tasks), strict=True):
             found.errors.extend(encoded.errors)
             found.warnings.extend(encoded.warnings)
-            progress.add(len(rows))
-            yield split, number, rows, encoded
+            progress.add(len(chunk.images))
+            yield chunk, encoded
     if found.errors and not options.skip_bad:
         raise BadFilesError(found.errors, "nothing was written")
 
 
-def _tasks(
-    plan: Plan,
-    chunks: Sequence[npt.NDArray[np.int64]],
-    options: Options,
-    found: Findings,
-    staging: Path | None,
-    spare_parts: list[str],
+def _cut(plan: Plan, options: Options) -> Iterator[_Chunk]:
+    """Yields the images in chunks, in record order, each chunk in one shard."""
+    records = plan.records()
+    for split in plan.splits:
+        for number, size in enumerate(shard_sizes(plan, split, options.num_shards)):
+            for start in range(0, size, _ENCODE_CHUNK):
+                images = itertools.islice(records, min(_ENCODE_CHUNK, size - start))
+                yield _Chunk(split, number, [image for _, image in images])
+
+
+def _make_tasks(
+    chunks: Iterable[_Chunk], options: Options, found: Findings, staging: Path | None, spare_parts: list[str]
 ) -> Iterator[EncodeTask]:
     """Yields the tasks one by one as workers become free: after a bad file, those that only check."""
-    for number, rows in enumerate(chunks):
+    for number, chunk in enumerate(chunks):
         part_path = None
         if staging is not None and (options.skip_bad or not found.errors):
             part_path = spare_parts.pop() if spare_parts else f"{staging}/part-{number}"
         yield EncodeTask(
-            items=tuple(plan.items[row] for row in rows),
+            items=tuple(image.item for image in chunk.images),
             classes=options.classes,
             max_pixels=options.max_pixels,
             shorter_side=options.shorter_side,

@@ -1,6 +1,6 @@
 """The files of a devkit, wherever they lie: in a folder or inside a .tar, a few or millions.
 
-    files = FilesByStem("VOC2012/JPEGImages/", [("2007_000027.jpg", 0, 145493)])     # name, offset, size
+    files = FilesByStem("VOC2012/JPEGImages/", [("2007_000027", ".jpg", 0, 145493)])     # stem, suffix, offset, size
     data = read_file(files["2007_000027"][0])
 
 A file is held as (container, offset, size), so that a picture in a folder and one inside a .tar are read alike.
@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import io
 import itertools
+import operator
 import os
 import sys
-from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from voc_tfdata.spill import Spill
+
 _FILES_AHEAD = 4
+_PIECE_BYTES = 1 << 20  # 1 MiB
+_BLOCK_FILES = 256
+_File = tuple[str, str, int, int]  # stem, suffix, offset, size
 
 
 class BadFileError(ValueError):
@@ -56,59 +61,80 @@ class Notice(NamedTuple):
 class FilesByStem(Mapping[str, tuple[SourceFile, ...]]):
     """The files of one folder by stem (name less its last suffix); more than one file for a stem is possible.
 
-    Iterates over the stems in increasing order. A file takes some 100 bytes of memory; there may be millions.
+    Iterates over the stems in increasing order. There may be millions: they lie in blocks in a Spill, and the block
+    that was looked into last is kept, so that look-ups in increasing order cost little.
     """
 
-    def __init__(self, folder: str, files: Iterable[tuple[str, int, int]], archive: str = "") -> None:
-        """Takes (name, offset, size) of each file.
+    def __init__(self, folder: str, files: Iterable[_File], archive: str = "") -> None:
+        """Takes (stem, suffix, offset, size) of each file.
 
         Args:
           folder: what stands before the names in SourceFile.path, "/" included.
-          files: in any order.
+          files: in increasing order.
           archive: the .tar that they lie in; "" for files of their own.
+
+        Raises:
+          OSError: the temporary folder is full.
         """
         self._folder, self._archive = folder, archive
-        stems, suffixes, offsets, sizes = [], [], array("q"), array("q")
-        for name, offset, size in files:
-            stem, suffix = os.path.splitext(name)
-            stems.append(stem)
-            suffixes.append(sys.intern(suffix))
-            offsets.append(offset)
-            sizes.append(size)
-        order = sorted(range(len(stems)), key=suffixes.__getitem__)
-        order.sort(key=stems.__getitem__)
-        self._stems, self._suffixes = [stems[k] for k in order], [suffixes[k] for k in order]
-        self._offsets, self._sizes = array("q", (offsets[k] for k in order)), array("q", (sizes[k] for k in order))
+        self._blocks: Spill[list[_File]] = Spill()
+        self._first_stems: list[str] = []  # of each block
+        self._places: list[int] = []
+        self._num_stems = 0
+        self._number, self._block = -1, list[_File]()  # the block that was looked into last
+        block: list[_File] = []
+        for _, group in itertools.groupby(files, key=operator.itemgetter(0)):
+            self._num_stems += 1
+            if len(block) >= _BLOCK_FILES:  # here: the files of one stem are never in two
+                self._add_block(block)
+                block = []
+            block.extend(group)
+        if block:
+            self._add_block(block)
 
     def __getitem__(self, stem: str) -> tuple[SourceFile, ...]:
-        first = self._find(stem)
-        if first is None:
+        found = self._find(stem)
+        if not found:
             raise KeyError(stem)
-        end = first + 1
-        while end < len(self._stems) and self._stems[end] == stem:
-            end += 1
-        return tuple([self._file(k) for k in range(first, end)])
+        return tuple(map(self._source_file, found))
 
     def __contains__(self, stem: object) -> bool:
-        return self._find(str(stem)) is not None
+        return bool(self._find(str(stem)))
 
     def __iter__(self) -> Iterator[str]:
-        return (stem for stem, _ in itertools.groupby(self._stems))
+        for place in self._places:
+            for stem, _ in itertools.groupby(self._blocks.at(place), key=operator.itemgetter(0)):
+                yield stem
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return self._num_stems
 
-    def _find(self, stem: str) -> int | None:
-        """Returns the place of the first file of a stem, None if there is none."""
-        k = bisect_left(self._stems, stem)
-        return k if k < len(self._stems) and self._stems[k] == stem else None
+    def named(self, name: str) -> SourceFile | None:
+        """Returns the file of this name."""
+        return next((file for file in self.get(stem_of(name), ()) if file.name == name), None)
 
-    def _file(self, k: int) -> SourceFile:
-        name = self._stems[k] + self._suffixes[k]
+    def _add_block(self, block: list[_File]) -> None:
+        self._first_stems.append(block[0][0])
+        self._places.append(self._blocks.append(block))
+
+    def _find(self, stem: str) -> list[_File]:
+        number = bisect_right(self._first_stems, stem) - 1
+        if number < 0:
+            return []
+        if number != self._number:
+            self._number, self._block = number, self._blocks.at(self._places[number])
+        first = end = bisect_left(self._block, (stem,))
+        while end < len(self._block) and self._block[end][0] == stem:
+            end += 1
+        return self._block[first:end]
+
+    def _source_file(self, file: _File) -> SourceFile:
+        stem, suffix, offset, size = file
+        name = stem + suffix
         path = container = self._folder + name
         if not name.isascii():  # the system knows it in the locale's encoding
             container = self._folder + os.fsdecode(name.encode("utf-8", "surrogateescape"))
-        return SourceFile(path, self._archive or container, self._offsets[k], self._sizes[k])
+        return SourceFile(path, self._archive or container, offset, size)
 
 
 def read_file(file: SourceFile) -> bytes:
@@ -121,6 +147,23 @@ def read_file(file: SourceFile) -> bytes:
     if isinstance(data, BadFileError):
         raise data
     return data
+
+
+def read_pieces(file: SourceFile) -> Iterator[bytes]:
+    """Yields the bytes of a file in pieces of up to 1 MiB.
+
+    Raises:
+      BadFileError: it cannot be read.
+    """
+    try:
+        with open(file.container, "rb") as stream:
+            stream.seek(file.offset)
+            left = file.size if file.offset else sys.maxsize
+            while piece := stream.read(min(left, _PIECE_BYTES)):
+                left -= len(piece)
+                yield piece
+    except OSError as err:
+        raise BadFileError(file.path, f"cannot be read ({err.strerror})") from err
 
 
 def read_ahead(files: Iterable[SourceFile]) -> Iterator[bytes | BadFileError]:

@@ -1,44 +1,122 @@
-"""A list of bytes that goes to a temporary file when it grows large.
+"""More items than memory should hold: beyond the first few MiB they lie in a temporary file.
 
-items = Spill()
-items.append(b"...")
-items[0]
+pictures = Spill()
+place = pictures.append(picture)
+pictures.at(place), list(pictures.items())           # a picture, [(place, picture)]
+
+names = Sorter()
+names.add("b"); names.add("a")
+list(names)                                         # ["a", "b"]
 """
 
 from __future__ import annotations
 
 import contextlib
+import heapq
+import pickle
 import tempfile
-from array import array
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, Generic, TypeVar
 
-_IN_MEMORY = 8 << 20  # 8 MiB: 20,000 images
+_IN_MEMORY = 8 << 20  # 8 MiB
+_RUN_ITEMS = 1 << 16  # sorted in memory, some 20 MB
+_BLOCK_ITEMS = 256  # read at once while runs are merged
+T = TypeVar("T")
+Orderable = TypeVar("Orderable", bound=Any)
 
 
-class Spill:
-    """Items of bytes; beyond the first 8 MiB 8 bytes of memory each. The file has no name and ends with us."""
+class Spill(Generic[T]):
+    """Items (anything that can be pickled) in the order they came; none stays in memory for good.
+
+    The file has no name and ends with the process, whatever ends that.
+    """
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
-        self._ends = array("q", (0,))
+        self._end = 0  # bytes
+        self._count = 0
 
-    def append(self, item: bytes) -> None:
+    def append(self, item: T) -> int:
+        """Adds an item and returns its place, for at().
+
+        Raises:
+          OSError: the temporary folder is full; it is named.
+        """
+        place = self._end
+        try:
+            self._file.seek(place)
+            pickle.dump(item, self._file, pickle.HIGHEST_PROTOCOL)
+            self._end = self._file.tell()
+        except OSError as err:
+            with contextlib.suppress(OSError):  # it tries once more to write what it holds
+                self._file.close()
+            raise OSError(err.errno, f"{err.strerror}; set TMPDIR to another folder", tempfile.gettempdir()) from err
+        self._count += 1
+        return place
+
+    def at(self, place: int) -> T:
+        """Returns the item that append gave this place."""
+        self._file.seek(place)
+        item: T = pickle.load(self._file)
+        return item
+
+    def __len__(self) -> int:
+        return self._count
+
+    def items(self) -> Iterator[tuple[int, T]]:
+        """Yields (place, item) of each, in the order they came."""
+        place = 0
+        while place < self._end:
+            item = self.at(place)
+            after = self._file.tell()
+            yield place, item
+            place = after
+
+
+class Sorter(Collection[Orderable]):
+    """Items that are iterated over in increasing order: runs that were sorted in memory, merged."""
+
+    def __init__(self) -> None:
+        self._blocks: Spill[list[Orderable]] = Spill()
+        self._runs: list[list[int]] = []  # places of their blocks
+        self._last: list[Orderable] = []  # the run that is being filled
+        self._sorted = True
+        self._count = 0
+
+    def add(self, item: Orderable) -> None:
         """Adds an item.
 
         Raises:
           OSError: the temporary folder is full; it is named.
         """
-        try:
-            self._file.seek(self._ends[-1])
-            self._file.write(item)
-        except OSError as err:
-            with contextlib.suppress(OSError):  # it tries once more to write what it holds
-                self._file.close()
-            raise OSError(err.errno, f"{err.strerror}; set TMPDIR to another folder", tempfile.gettempdir()) from err
-        self._ends.append(self._ends[-1] + len(item))
+        self._last.append(item)
+        self._sorted = False
+        self._count += 1
+        if len(self._last) >= _RUN_ITEMS:
+            self._last.sort()
+            starts = range(0, len(self._last), _BLOCK_ITEMS)
+            self._runs.append([self._blocks.append(self._last[k : k + _BLOCK_ITEMS]) for k in starts])
+            self._last = []
+
+    def extend(self, items: Iterable[Orderable]) -> None:
+        """Adds items, as add does."""
+        for item in items:
+            self.add(item)
 
     def __len__(self) -> int:
-        return len(self._ends) - 1
+        return self._count
 
-    def __getitem__(self, k: int) -> bytes:
-        self._file.seek(self._ends[k])
-        return self._file.read(self._ends[k + 1] - self._ends[k])
+    def __contains__(self, item: object) -> bool:
+        return any(item == other for other in self)
+
+    def __iter__(self) -> Iterator[Orderable]:
+        if not self._sorted:
+            self._last.sort()
+            self._sorted = True
+        if not self._runs:
+            return iter(self._last)
+        return heapq.merge(*map(self._read, self._runs), self._last)
+
+    def _read(self, places: Iterable[int]) -> Iterator[Orderable]:
+        for place in places:
+            yield from self._blocks.at(place)

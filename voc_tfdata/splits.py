@@ -1,18 +1,23 @@
 """Which image belongs to which split: official lists, or ratios stratified over the labels.
 
 ratios = parse_ratios("train=0.7,val=0.2,test=0.1")
-assignment = stratify(labels, split_sizes(len(labels), ratios), seed=0)      # {"train": [3, 0, ...], ...}
+counts = stratify({b"\1\0": 10, b"\0\1": 5}, split_sizes(15, ratios), seed=0)     # {b"\1\0": [7, 2, 1], ...}
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
+import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 DEFAULT_RATIOS = "train=0.7,val=0.2,test=0.1"  # the reference recipe's
+_NAMED = 5  # images that an error names
 _SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -61,51 +66,71 @@ def split_sizes(num_images: int, ratios: Mapping[str, float]) -> dict[str, int]:
     return dict(zip(names, sizes, strict=True))
 
 
-def stratify(labels: npt.ArrayLike, sizes: Mapping[str, int], *, seed: int) -> dict[str, list[int]]:
-    """Returns the rows of each split: of exactly these sizes, with every label spread as evenly as its count allows.
+def stratify(label_sets: Mapping[bytes, int], sizes: Mapping[str, int], *, seed: int) -> dict[bytes, list[int]]:
+    """Returns how many images of each label set go into each split: the splits get exactly these sizes, and every label
+    is spread as evenly as its count allows.
 
-    Iterative stratification (Sechidis, Tsoumakas, Vlahavas, ECML 2011, figure 1): the label with the fewest images
-    left is dealt out first, each image to the split that still lacks that label most, then to the one that lacks
-    images most, then by the seed. Here a split that is full takes no more, which makes the sizes exact. The dealing is
-    followed by exchanges of two images between splits while one brings the labels closer to their shares.
+    Of each label set every split gets its share, rounded down. What is left over is dealt out by iterative
+    stratification (Sechidis, Tsoumakas, Vlahavas, ECML 2011, figure 1): the label with the fewest images left comes
+    first, each image goes to the split that still lacks that label most, then to the one that lacks images most, then
+    by the seed. Here a split that is full takes no more, which makes the sizes exact. Exchanges of two images between
+    splits follow, while one brings the labels closer to their shares.
+
+    Which image of a label set goes where makes no difference to the labels, and is not decided here.
 
     Args:
-      labels: 0/1 matrix [N, C]; rows of zeros are allowed.
-      sizes: images of each split; they add up to N.
+      label_sets: number of images of each; a label set is a string of C bytes, 1 for the labels that an image has.
+      sizes: images of each split; they add up to the images of the label sets.
       seed: decides between equals.
 
     Returns:
-      {split: rows in increasing order}.
+      {label set: number of images for each split, in the order of sizes}.
     """
-    matrix = np.asarray(labels).astype(bool)
-    names = list(sizes)
-    room = np.array([sizes[name] for name in names], dtype=np.int64)
-    if room.sum() != len(matrix):
-        raise ValueError(f"split sizes {dict(sizes)} do not add up to {len(matrix)} images")
-    shares = room / max(1, room.sum())
-    owner = _deal(matrix, room.copy(), shares, np.random.RandomState(seed))
-    _exchange(matrix, owner, shares)
-    return {name: np.flatnonzero(owner == k).tolist() for k, name in enumerate(names)}
+    keys = sorted(label_sets)
+    totals = np.array([label_sets[key] for key in keys], dtype=np.int64)
+    room = np.array(list(sizes.values()), dtype=np.int64)
+    if room.sum() != totals.sum():
+        raise ValueError(f"split sizes {dict(sizes)} do not add up to {totals.sum()} images")
+    if not keys:
+        return {}
+    matrix = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), -1).astype(bool)  # [sets, C]
+    shares = room / room.sum()
+    counts = np.floor(np.outer(totals, shares) + 1e-9).astype(np.int64)  # [sets, splits]
+    left = np.repeat(np.arange(len(keys)), totals - counts.sum(axis=1))  # the label set of each image left over
+    wanted = np.outer(shares, totals @ matrix) - counts.T @ matrix
+    owner = _deal(matrix[left], room - counts.sum(axis=0), wanted, np.random.RandomState(seed))
+    np.add.at(counts, (left, owner), 1)
+    _exchange(matrix, counts, shares)
+    return dict(zip(keys, counts.tolist(), strict=True))
 
 
 def _deal(
     matrix: npt.NDArray[np.bool_],
     room: npt.NDArray[np.int64],
-    shares: npt.NDArray[np.float64],
+    wanted: npt.NDArray[np.float64],
     rng: np.random.RandomState,
 ) -> npt.NDArray[np.int64]:
+    """Returns the split of each image of [N, C] labels.
+
+    Args:
+      matrix: labels of the images.
+      room: images that each split still takes; changed.
+      wanted: [splits, C] images of each label that each split still lacks; changed.
+      rng: decides which image comes first.
+    """
     order = rng.permutation(len(matrix))  # RandomState's stream is frozen (NEP 19): the same split for ever
-    wanted = np.outer(shares, matrix.sum(axis=0))  # [splits, C] images of each label still lacking
     owner = np.full(len(matrix), -1)
     left = matrix.copy()
     while True:
         counts = left.sum(axis=0)
-        rows = order[~left.any(axis=1)[order] & (owner[order] < 0)] if not counts.any() else None
-        label = -1 if rows is not None else int(np.argmin(np.where(counts > 0, counts, np.iinfo(np.int64).max)))
-        if rows is None:
+        if counts.any():
+            label = int(np.argmin(np.where(counts > 0, counts, np.iinfo(np.int64).max)))
             rows = order[left[order, label]]
+        else:  # images without labels are left
+            label = -1
+            rows = order[owner[order] < 0]
         for row in rows:
-            lacking = wanted[:, label].tolist() if label >= 0 else [0.0] * len(shares)
+            lacking = wanted[:, label].tolist() if label >= 0 else [0.0] * len(room)
             free = room.tolist()
             best = max(range(len(free)), key=lambda k: (free[k] > 0, round(lacking[k], 9), free[k], -k))
             owner[row] = best
@@ -116,16 +141,20 @@ def _deal(
             return owner
 
 
-def _exchange(matrix: npt.NDArray[np.bool_], owner: npt.NDArray[np.int64], shares: npt.NDArray[np.float64]) -> None:
-    """Swaps pairs of images between splits (in place) while that lowers the worst relative miss of a label."""
-    totals = matrix.sum(axis=0)
+def _exchange(matrix: npt.NDArray[np.bool_], counts: npt.NDArray[np.int64], shares: npt.NDArray[np.float64]) -> None:
+    """Swaps two images between splits, again and again, while that lowers the worst relative miss of a label.
+
+    Args:
+      matrix: [sets, C] the label sets.
+      counts: [sets, splits] images of each; changed.
+      shares: [splits] of all images.
+    """
+    values = matrix.astype(np.int64)
+    totals = counts.sum(axis=1) @ values  # [C]
     weight = 1 / np.maximum(totals, 1)  # one image of a rare label weighs more than one of a frequent label
-    values = matrix.astype(np.int8)
-    counts = np.stack([values[owner == k].sum(axis=0) for k in range(len(shares))])
-    target = np.outer(shares, totals)
     tried = (1 << 20) // (8 * matrix.shape[1])  # exchanges looked at in one go: 1 MiB of float64
     for _ in range(4 * matrix.shape[1]):
-        miss = counts - target
+        miss = counts.T @ values - np.outer(shares, totals)  # [splits, C]
         # Within one image of its share is as good as it gets; start from the label furthest beyond that.
         worst = np.abs(miss) * (np.abs(miss) >= 1)
         if not worst.any():
@@ -134,40 +163,66 @@ def _exchange(matrix: npt.NDArray[np.bool_], owner: npt.NDArray[np.int64], share
         sign = 1 if miss[k, label] > 0 else -1
         other = int(np.argmin(sign * miss[:, label]))
         giver, taker = (k, other) if sign > 0 else (other, k)
-        out = np.flatnonzero((owner == giver) & matrix[:, label])[:100]
-        back = np.flatnonzero((owner == taker) & ~matrix[:, label])[: max(1, tried // max(1, len(out)))]
+        out = np.flatnonzero((counts[:, giver] > 0) & matrix[:, label])[:100]
+        back = np.flatnonzero((counts[:, taker] > 0) & ~matrix[:, label])[: max(1, tried // max(1, len(out)))]
         moved = values[out][:, None, :] - values[back][None, :, :]  # [out, back, C]
         after = (((miss[giver] - moved) ** 2 + (miss[taker] + moved) ** 2) * weight).sum(axis=2)
         before = ((miss[giver] ** 2 + miss[taker] ** 2) * weight).sum()
         if not after.size or after.min() >= before - 1e-12:
             return
         i, j = np.unravel_index(np.argmin(after), after.shape)
-        owner[out[i]], owner[back[j]] = taker, giver
-        counts[giver] -= moved[i, j]
-        counts[taker] += moved[i, j]
+        counts[out[i], giver] -= 1
+        counts[out[i], taker] += 1
+        counts[back[j], taker] -= 1
+        counts[back[j], giver] += 1
 
 
-def check_disjoint(lists: Mapping[str, Sequence[str]]) -> None:
+def merge_lists(lists: Sequence[Iterable[str]]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yields each id once, in increasing order, with the numbers of the lists that hold it.
+
+    Args:
+      lists: ids in increasing order, each once.
+    """
+    numbered = [zip(ids, itertools.repeat(number)) for number, ids in enumerate(lists)]
+    for image_id, same in itertools.groupby(heapq.merge(*numbered), key=operator.itemgetter(0)):
+        yield image_id, tuple(number for _, number in same)
+
+
+def check_disjoint(lists: Mapping[str, Iterable[str]]) -> None:
     """Checks that no image is in two splits, unless one of them is the union of others (trainval of train and val).
+
+    Args:
+      lists: {name: ids in increasing order, each once}.
 
     Raises:
       ValueError: names the two splits and some of the images.
     """
-    sets = {name: set(ids) for name, ids in lists.items()}
-    names = list(sets)
-    for i, a in enumerate(names):
-        for b in names[i + 1 :]:
-            shared = sets[a] & sets[b]
-            if shared and not (_is_union(a, b, sets) or _is_union(b, a, sets)):
-                some = ", ".join(sorted(shared)[:5])
-                raise ValueError(
-                    f"{len(shared)} images are in split {a!r} and in {b!r} ({some} ...): a model would be tested on "
-                    "what it was trained on; correct the lists, or name others in --splits"
-                )
+    counts: Counter[tuple[int, ...]] = Counter()  # of the ids that are in these lists, and in no other
+    some: dict[tuple[int, ...], list[str]] = {}
+    for image_id, numbers in merge_lists(list(lists.values())):
+        counts[numbers] += 1
+        if counts[numbers] <= _NAMED:
+            some.setdefault(numbers, []).append(image_id)
+    for (a, name_a), (b, name_b) in itertools.combinations(enumerate(lists), 2):
+        both = [numbers for numbers in counts if a in numbers and b in numbers]
+        if not both or _is_union(a, b, name_a, counts) or _is_union(b, a, name_b, counts):
+            continue
+        named = ", ".join(sorted(image_id for numbers in both for image_id in some[numbers])[:_NAMED])
+        raise ValueError(
+            f"{sum(counts[numbers] for numbers in both)} images are in split {name_a!r} and in {name_b!r} ({named} "
+            "...): a model would be tested on what it was trained on; correct the lists, or name others in --splits"
+        )
 
 
-def _is_union(whole: str, part: str, sets: Mapping[str, set[str]]) -> bool:
-    if not sets[part] < sets[whole]:
+def _is_union(whole: int, part: int, name: str, counts: Collection[tuple[int, ...]]) -> bool:
+    """Returns whether list `whole`, of this name, is a union of lists of which `part` is one."""
+
+    def inside(number: int) -> bool:  # and not all of it
+        return all(whole in numbers for numbers in counts if number in numbers) and any(
+            number not in numbers for numbers in counts if whole in numbers
+        )
+
+    if not inside(part):
         return False
-    parts = [name for name in sets if name != whole and sets[name] < sets[whole]]
-    return whole.endswith("trainval") or set().union(*(sets[name] for name in parts)) == sets[whole]
+    others = {number for numbers in counts for number in numbers if number != whole and inside(number)}
+    return name.endswith("trainval") or all(others & set(numbers) for numbers in counts if whole in numbers)

@@ -7,6 +7,7 @@ for fault in verify_records("records/voc2012"):
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from voc_tfdata.examples import decode_example
 from voc_tfdata.images import load_upright_jpeg
 from voc_tfdata.manifest import Shard, Split, read_manifest
 from voc_tfdata.mirror import localize
-from voc_tfdata.records import find_faults, iterate_records, read_ids
+from voc_tfdata.records import find_faults, iterate_ids, iterate_records
 from voc_tfdata.source_files import BadFileError
 
 
@@ -42,12 +43,11 @@ def verify_records(records_dir: str | Path, *, cache_dir: str | Path | None = No
 
 
 def _record_faults(records_dir: Path, name: str, split: Split, classes: tuple[str, ...]) -> Iterator[str]:
-    ids = read_ids(records_dir, split) if (records_dir / split.ids_file).exists() else ()
+    ids = iterate_ids(records_dir, split) if (records_dir / split.ids_file).exists() else iter(())
     positives, ignores = [0] * len(classes), [0] * len(classes)
-    position, complete = 0, True
+    complete = True
     for shard in split.shards:
-        expected = ids[position : position + shard.num_examples]
-        position += shard.num_examples
+        expected = tuple(itertools.islice(ids, shard.num_examples))
         labels: list[tuple[list[int], list[int]]] = []
         faults = list(_shard_faults(records_dir, shard, expected, labels))
         complete &= not faults

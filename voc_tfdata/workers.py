@@ -41,7 +41,7 @@ Run = Callable[[Callable[[T], R], Iterable[T]], Iterator[R]]
 class ScanTask:
     """Annotations to parse."""
 
-    files: tuple[tuple[str, SourceFile], ...]  # (image id, XML)
+    files: tuple[tuple[str, tuple[int, ...], SourceFile], ...]  # (image id, lists as in Scanned, XML)
     classes: tuple[str, ...]
 
 
@@ -49,6 +49,7 @@ class Scanned(NamedTuple):
     """What the plan needs of one annotation."""
 
     image_id: str
+    lists: tuple[int, ...]  # numbers of the split lists that name it
     filename: str
     labels: bytes  # one a class: NO_OBJECT, POSITIVE or IGNORED
     num_objects: int
@@ -83,12 +84,12 @@ class Encoded:
 
 def scan_chunk(task: ScanTask) -> list[Scanned | BadFileError]:
     """Returns for each annotation what it says, or why it cannot be used."""
-    contents = read_ahead(file for _, file in task.files)
+    contents = read_ahead(file for _, _, file in task.files)
     return [_scan(*file, data, task.classes) for file, data in zip(task.files, contents, strict=True)]
 
 
 def _scan(
-    image_id: str, file: SourceFile, data: bytes | BadFileError, classes: tuple[str, ...]
+    image_id: str, lists: tuple[int, ...], file: SourceFile, data: bytes | BadFileError, classes: tuple[str, ...]
 ) -> Scanned | BadFileError:
     if isinstance(data, BadFileError):
         return data
@@ -99,6 +100,7 @@ def _scan(
     vectors = label_vectors(((o.class_index, o.difficult) for o in annotation.objects), len(classes))
     return Scanned(
         image_id,
+        lists,
         annotation.filename,
         bytes(map(operator.add, *vectors)),
         len(annotation.objects),
@@ -112,8 +114,7 @@ def pack_item(annotation: bytes, picture: SourceFile) -> bytes:
     return pickle.dumps((annotation, tuple(picture)))
 
 
-def unpack_item(item: bytes) -> tuple[bytes, SourceFile]:
-    """Returns what pack_item was given."""
+def _unpack_item(item: bytes) -> tuple[bytes, SourceFile]:
     annotation, picture = pickle.loads(item)
     return annotation, SourceFile(*picture)
 
@@ -128,7 +129,7 @@ def encode_chunk(task: EncodeTask) -> Encoded:
       OSError: the part file cannot be written (disk full, no permission), with its path.
     """
     result = Encoded(part_path=task.part_path)
-    items = [unpack_item(item) for item in task.items]
+    items = [_unpack_item(item) for item in task.items]
     contents = read_ahead(picture for _, picture in items)
     with _open_part(task.part_path) as part:
         for number, ((annotation, picture), data) in enumerate(zip(items, contents, strict=True)):

@@ -1,0 +1,150 @@
+"""The annotations of a devkit, parsed, each with its picture: what may become an example.
+
+images = scan(devkit, wanted, VOC_CLASSES, run, found)        # wanted: (image id, numbers of its lists)
+for place, image in images.usable(): ...
+
+Of a devkit nothing stays in memory here but what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from voc_tfdata.devkit import Devkit
+from voc_tfdata.pairing import find_picture
+from voc_tfdata.source_files import BadFileError, FilesByStem, Notice, SourceFile, stem_of
+from voc_tfdata.spill import Sorter, Spill
+from voc_tfdata.workers import Run, ScanTask, pack_item, scan_chunk
+
+_SCAN_CHUNK = 256  # annotations a task
+
+
+@dataclass
+class Findings:
+    """What a run collects on its way."""
+
+    errors: list[BadFileError] = field(default_factory=list)
+    warnings: Sorter[Notice] = field(default_factory=Sorter)
+
+
+class Image(NamedTuple):
+    """An annotation and its picture."""
+
+    image_id: str
+    lists: tuple[int, ...]  # numbers of the split lists that name it
+    labels: bytes  # one a class, as in Scanned
+    num_objects: int
+    picture_bytes: int
+    item: bytes  # of pack_item
+
+
+@dataclass(frozen=True)
+class Images:
+    """What was found of a devkit."""
+
+    images: Spill[tuple[str, tuple[int, ...], bytes, int, int, bytes]]  # of Image, in the order of their ids
+    refused: frozenset[str]  # ids of those whose picture is another's
+    adopted: FilesByStem  # pictures that are not of the stem of their annotation, or have no picture's suffix
+
+    def at(self, place: int) -> Image:
+        """Returns the image at a place that usable() gave."""
+        return Image(*self.images.at(place))
+
+    def usable(self) -> Iterator[tuple[int, Image]]:
+        """Yields (place, image) of those that are not refused."""
+        for place, fields in self.images.items():
+            if fields[0] not in self.refused:
+                yield place, Image(*fields)
+
+
+class _Claim(NamedTuple):
+    """An annotation that has a picture which another annotation may have, too."""
+
+    picture: tuple[str, str]  # stem and suffix
+    image_id: str
+    annotation: str  # its path
+    warnings: tuple[Notice, ...]  # that hold if it keeps the picture
+
+
+def scan(
+    devkit: Devkit, wanted: Iterable[tuple[str, tuple[int, ...]]], classes: tuple[str, ...], run: Run, found: Findings
+) -> Images:
+    """Returns the images, after parsing all annotations and looking for their pictures.
+
+    Args:
+      devkit: where they are.
+      wanted: ids of annotations, in increasing order, with the numbers of the split lists that name them.
+      classes: names, in label order.
+      run: as start_workers yields it.
+      found: gets what is bad and what is odd.
+
+    Raises:
+      OSError: the temporary folder is full.
+    """
+    images: Spill[tuple[str, tuple[int, ...], bytes, int, int, bytes]] = Spill()
+    claims: Sorter[_Claim] = Sorter()
+    for result in itertools.chain.from_iterable(run(scan_chunk, _make_tasks(devkit, wanted, classes, found))):
+        if isinstance(result, BadFileError):
+            found.errors.append(result)
+            continue
+        try:
+            pairing = find_picture(devkit, result.image_id, result.filename)
+        except BadFileError as err:
+            found.errors.append(err)
+            continue
+        picture, warnings = pairing.file, (*result.warnings, *pairing.warnings)
+        if _is_its_own(picture, result.image_id, devkit):
+            found.warnings.extend(warnings)
+        else:
+            path = devkit.annotations[result.image_id][0].path
+            claims.add(_Claim(os.path.splitext(picture.name), result.image_id, path, warnings))
+        item = pack_item(result.annotation, picture)
+        images.append((result.image_id, result.lists, result.labels, result.num_objects, picture.size, item))
+    refused = frozenset(_settle(claims, found))
+    claimed = (claim.picture for claim in claims)
+    return Images(images, refused, FilesByStem("", ((*picture, 0, 0) for picture, _ in itertools.groupby(claimed))))
+
+
+def _is_its_own(picture: SourceFile, image_id: str, devkit: Devkit) -> bool:
+    """Returns whether no other annotation gets this picture: see find_picture."""
+    return stem_of(picture.name) == image_id and devkit.other_pictures.named(picture.name) is None
+
+
+def _settle(claims: Iterable[_Claim], found: Findings) -> Iterator[str]:
+    """Yields the ids of the annotations that do not get the picture that they claim: the first of several does."""
+    for _, several in itertools.groupby(claims, key=lambda claim: claim.picture):
+        owner, *others = several
+        found.warnings.extend(owner.warnings)
+        for other in others:
+            reason = f"is for the picture that {owner.annotation} is for; remove one of them"
+            found.errors.append(BadFileError(other.annotation, reason))
+            yield other.image_id
+
+
+def _make_tasks(
+    devkit: Devkit, wanted: Iterable[tuple[str, tuple[int, ...]]], classes: tuple[str, ...], found: Findings
+) -> Iterator[ScanTask]:
+    wanted = iter(wanted)
+    while chunk := list(itertools.islice(wanted, _SCAN_CHUNK)):
+        files = []
+        for image_id, lists in chunk:
+            file, *others = devkit.annotations[image_id]
+            if others:
+                reason = f"several annotations of one stem: {', '.join(f.name for f in (file, *others))}; keep one"
+                found.errors.append(BadFileError(file.path, reason))
+            elif not _is_writable_id(image_id):
+                reason = "a line break, or bytes that are no UTF-8, in its name; rename it and its picture"
+                found.errors.append(BadFileError(ascii(file.path), reason))
+            else:
+                files.append((image_id, lists, file))
+        yield ScanTask(tuple(files), classes)
+
+
+def _is_writable_id(image_id: str) -> bool:
+    """Returns whether an id can stand in a record and in the id list: file names may hold any bytes."""
+    return not re.search("[\n\r\ud800-\udfff]", image_id)
