@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from tests.devkit_fixture import (
     sample,
     write_devkit,
 )
+from voc_tfdata import source_files, spill
 from voc_tfdata.convert import BuildReport, build_records
 from voc_tfdata.manifest import MANIFEST_NAME, read_manifest
 from voc_tfdata.records import open_split, read_ids
@@ -381,6 +383,29 @@ def test_neither_place_nor_directory_order_nor_links_change_a_byte(tmp_path: Pat
         (second / name).symlink_to(first / name)
     convert(second, tmp_path / "out2", split_ratios=None)
     assert files_in(tmp_path / "out1") == files_in(tmp_path / "out2")
+
+
+def test_what_goes_through_temporary_files_comes_out_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = {f"im{k:03}": sample("dog" if k % 3 else "Cat", filename="x.jpg") for k in range(60)}
+    samples |= {f"borrower{k}": sample("cow", picture=None, filename=f"lone{k}.jpg") for k in range(20)}
+    samples |= {f"lone{k}": sample(xml=None) for k in range(25)}
+    samples |= {f"odd{k}": sample("cow", suffix=".heic") for k in range(9)} | {"bad": sample("unicorn")}
+    root = write_devkit(tmp_path / "VOC", samples, {"train": [*list(samples)[:50], "im000"], "val": list(samples)[50:]})
+    reports = []
+    for name in ("in_memory", "in_files"):
+        for options in ({"split_ratios": None}, {"splits": ("train", "val")}):
+            out = tmp_path / name / str(len(options.get("splits", ())))
+            report = convert(root, out, on_error="skip", num_shards=3, **options)
+            reports.append((list(report.warnings), list(map(str, report.skipped)), files_in(out)))
+        monkeypatch.setattr(spill, "_IN_MEMORY", 100)
+        monkeypatch.setattr(spill, "_RUN_ITEMS", 7)
+        monkeypatch.setattr(spill, "_BLOCK_ITEMS", 3)
+        monkeypatch.setattr(source_files, "_BLOCK_FILES", 5)
+    assert reports[:2] == reports[2:]
+    kinds = Counter(notice.kind for notice in reports[0][0])
+    # 20 of the 25 pictures without annotation of their stem are somebody's
+    assert kinds["picture found by <filename>"] == 20 and kinds["picture without annotation"] == 5
+    assert kinds["class name spelt differently"] == 20 and len(reports[0][1]) == 1
 
 
 def test_the_seed_decides_split_and_order_and_more_images_do_not_reorder_the_others(tmp_path: Path) -> None:

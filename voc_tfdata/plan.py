@@ -32,6 +32,7 @@ from voc_tfdata.workers import IGNORED, NO_OBJECT, POSITIVE, Run
 
 _SHARD_BYTES = 128 << 20  # 128 MiB
 _COUNTED = 256  # images at a time
+_PRESENT = bytes(label != NO_OBJECT for label in range(256))  # for bytes.translate
 
 
 @dataclass(frozen=True)
@@ -200,9 +201,6 @@ def _deal_out(images: Images, options: Options) -> dict[bytes, list[int]]:
 def _label_set(image: Image) -> bytes:
     """Returns one byte a class: 1 where the image has an object of it, difficult or not."""
     return image.labels.translate(_PRESENT)
-
-
-_PRESENT = bytes(int(label != NO_OBJECT) for label in range(256))
 
 
 def _draw(left: list[int], key: bytes) -> int:
