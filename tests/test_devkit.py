@@ -161,6 +161,19 @@ def test_in_a_tar_the_last_of_one_name_counts_and_links_are_followed(tmp_path: P
         assert read_file(find_picture(devkit, image_id, "").file) == plain_jpeg((1, 2, 3), (40, 40))
 
 
+def test_in_a_tar_links_to_links_are_followed_and_broken_ones_are_no_second_devkit(tmp_path: Path) -> None:
+    root = write_devkit(tmp_path / "x", {"a": sample("dog"), "c": sample("cat", picture=None)})
+    (root / "JPEGImages/b.jpg").symlink_to("a.jpg")
+    (root / "JPEGImages/c.jpg").symlink_to("b.jpg")
+    (root / "JPEGImages/d.jpg").symlink_to("e.jpg")
+    (root / "JPEGImages/e.jpg").symlink_to("d.jpg")
+    (root / "other/Annotations").mkdir(parents=True)
+    (root / "other/Annotations/a.xml").symlink_to("/nowhere/a.xml")
+    devkit = open_devkit(pack(root, tmp_path / "it.tar", "VOC"))
+    assert list(devkit.pictures) == ["a", "b", "c"]
+    assert read_file(find_picture(devkit, "c", "").file) == (root / "JPEGImages/a.jpg").read_bytes()
+
+
 def test_litter_in_a_tar_is_no_second_devkit(tmp_path: Path) -> None:
     root = write_devkit(tmp_path / "x", {"a": sample("dog")})
     with tarfile.open(tmp_path / "it.tar", "w") as archive:
@@ -194,8 +207,16 @@ def test_a_tar_that_is_no_devkit_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_tar_cut_off_after_it_was_listed_is_a_bad_file(tmp_path: Path) -> None:
-    tar = pack(write_devkit(tmp_path / "x", {"a": sample("dog")}), tmp_path / "it.tar", "VOC")
-    picture = find_picture(open_devkit(tar), "a", "").file
+    tar = tmp_path / "it.tar"
+    root = write_devkit(tmp_path / "x", {"a": sample("dog")}, {"train": ["a"]})
+    with tarfile.open(tar, "w") as archive:  # the list last
+        for name in ("Annotations/a.xml", "JPEGImages/a.jpg", "ImageSets/Main/train.txt"):
+            archive.add(root / name, f"VOC/{name}")
+    devkit = open_devkit(tar)
+    picture = find_picture(devkit, "a", "").file
+    os.truncate(tar, devkit.lists["train"].offset + 1)
+    with pytest.raises(BadFileError, match=r"train.txt: ends after 1 of 2 bytes; the .tar is cut off"):
+        read_split_list(devkit, "train")
     os.truncate(tar, picture.offset + 10)
     with pytest.raises(BadFileError, match=r"a.jpg: ends after 10 of \d+ bytes"):
         read_file(picture)

@@ -146,6 +146,11 @@ def test_an_id_is_found_in_either_unicode_form_and_with_a_picture_only(listed: D
     assert read_list_of(listed, b"no_xml\n") == ["no_xml"]
 
 
+def test_an_id_is_that_of_its_annotation_where_the_picture_has_the_other_unicode_form(tmp_path: Path) -> None:
+    root = write_devkit(tmp_path, {NFD: sample("dog", picture=None), NFC: sample(xml=None)})
+    assert read_list_of(open_devkit(root), f"{NFC}\n".encode()) == [NFD]
+
+
 @pytest.mark.parametrize("data", [b"", b"\n \r\n", b"\xef\xbb\xbf"])
 def test_an_empty_list_is_an_error(listed: Devkit, data: bytes) -> None:
     with pytest.raises(ValueError, match="Main/it.txt holds no id"):

@@ -14,6 +14,7 @@ import pytest
 from tests.devkit_fixture import files_in
 from voc_tfdata.manifest import MANIFEST_NAME
 from voc_tfdata.publish import publish, stage_folder
+from voc_tfdata.spill import TemporaryFolderError
 
 OLD = {MANIFEST_NAME: b"old", "voc-train-00000-of-00002.tfrecord": b"1", "voc-train-00001-of-00002.tfrecord": b"2"}
 NEW = {MANIFEST_NAME: b"new", "voc-train-00000-of-00001.tfrecord": b"3", "voc-val-ids.txt": b"4"}
@@ -139,3 +140,10 @@ def test_signals_wait_until_all_is_renamed(tmp_path: Path, number: int) -> None:
     finally:
         signal.signal(number, before)
     assert seen == [b"new"]
+
+
+def test_a_full_temporary_folder_is_not_taken_for_a_full_out_dir(tmp_path: Path) -> None:
+    with pytest.raises(TemporaryFolderError) as caught, stage_folder(tmp_path / "out"):
+        raise TemporaryFolderError(errno.ENOSPC, "No space left on device; set TMPDIR to another folder", "/tmp")
+    assert caught.value.filename == "/tmp" and "out_dir" not in str(caught.value)
+    assert not (tmp_path / "out").exists()

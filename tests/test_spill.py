@@ -60,3 +60,16 @@ def test_a_full_temporary_folder_is_named(small_disk: Path, monkeypatch: pytest.
         for _ in range(3000):
             items.append(bytes(1000))
     assert caught.value.filename == str(small_disk)
+
+
+def test_a_full_temporary_folder_is_named_on_reading_too(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spill, "_IN_MEMORY", 1000)
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    items: spill.Spill[bytes] = spill.Spill()
+    items.append(bytes(2000))
+    place = items.append(bytes(3000))  # waits in a buffer of 4 KiB
+    with pytest.raises(OSError), open(small_disk / "filler", "wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    with pytest.raises(spill.TemporaryFolderError, match="set TMPDIR"):
+        items.at(place)

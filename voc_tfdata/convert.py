@@ -44,7 +44,7 @@ class BuildReport:
 
     manifest: Manifest
     out_dir: str
-    warnings: Collection[Notice]  # by kind and text; may be many, and are read from a temporary file
+    warnings: Collection[Notice]  # to iterate over, by kind and text; may be many, and are read from a temporary file
     skipped: tuple[BadFileError, ...]
     seconds: float
     written: bool  # False for a dry run

@@ -19,6 +19,7 @@ from voc_tfdata.source_files import FilesByStem, Notice, SourceFile, stem_of
 from voc_tfdata.spill import Sorter
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+_MAX_HOPS = 40  # from link to link, as Linux goes (path_resolution(7))
 _SYSTEM_LITTER = ("thumbs.db", "desktop.ini", "@eadir", "__macosx", "lost+found")
 _FOLDERS = {"Annotations": (".xml",), "JPEGImages": PICTURE_SUFFIXES, "ImageSets/Main": (".txt",)}
 
@@ -162,7 +163,7 @@ class _TarMembers:
     def __init__(self, archive: tarfile.TarFile) -> None:
         self.roots: set[str] = set()  # what stands before Annotations/ in the names of annotations
         self._files: Sorter[tuple[str, int, int, int]] = Sorter()  # name, position in the .tar, offset, size
-        self._links: dict[str, str] = {}
+        links: dict[str, str] = {}
         for number, member in enumerate(archive):
             archive.members.clear()  # type: ignore[attr-defined]  # it would keep them all, a kilobyte each
             name = posixpath.normpath(member.name).lstrip("/")
@@ -170,27 +171,42 @@ class _TarMembers:
                 continue
             if member.isreg() and not member.issparse():
                 self._files.add((name, number, member.offset_data, member.size))
+                self._note_root(name)
             elif member.islnk() or member.issym():
                 folder = "" if member.islnk() else posixpath.dirname(name)
-                self._links[name] = posixpath.normpath(posixpath.join(folder, member.linkname)).lstrip("/")
-            else:
-                continue
-            root = _root_in_tar(name)
-            if root is not None:
-                self.roots.add(root)
+                links[name] = posixpath.normpath(posixpath.join(folder, member.linkname)).lstrip("/")
+        self._linked = self._resolve(links)
+        for name in self._linked:
+            self._note_root(name)
 
     def list_files(self) -> Iterator[tuple[str, int, int]]:
         """Yields (name, offset, size)."""
-        targets: dict[str, tuple[int, int] | None] = dict.fromkeys(self._links.values())
+        yield from self._list_regular()
+        for name, (offset, size) in self._linked.items():
+            yield name, offset, size
+
+    def _list_regular(self) -> Iterator[tuple[str, int, int]]:
         for name, same in itertools.groupby(self._files, key=operator.itemgetter(0)):
             *_, (_, _, offset, size) = same
-            self._links.pop(name, None)
-            if name in targets:
-                targets[name] = offset, size
             yield name, offset, size
-        for name, target in self._links.items():
-            if place := targets[target]:
-                yield name, *place
+
+    def _resolve(self, links: dict[str, str]) -> dict[str, tuple[int, int]]:
+        """Returns (offset, size) of each link that ends at a file and is not replaced by one."""
+        named = links.keys() | links.values()
+        places = {name: (offset, size) for name, offset, size in self._list_regular() if name in named} if links else {}
+        resolved = {}
+        for name in links.keys() - places.keys():
+            end, hops = name, 0
+            while end not in places and end in links and hops < _MAX_HOPS:
+                end, hops = links[end], hops + 1
+            if end in places:
+                resolved[name] = places[end]
+        return resolved
+
+    def _note_root(self, name: str) -> None:
+        root = _root_in_tar(name)
+        if root is not None:
+            self.roots.add(root)
 
 
 def _root_in_tar(name: str) -> str | None:

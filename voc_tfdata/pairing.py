@@ -129,12 +129,16 @@ def _read_lines(file: SourceFile) -> Iterator[str]:
 def _id_of_line(devkit: Devkit, line: str) -> str | None:
     """An id may hold spaces and dots, so the longest reading that is known wins: `id`, `id flag`, `id.jpg [flag]`."""
     head, *flag = line.rsplit(None, 1)
-    readings = [line] + ([head] if flag in (["1"], ["0"], ["-1"]) else [])
-    for reading in readings:
-        for image_id in (reading, stem_of(reading) if reading.lower().endswith(PICTURE_SUFFIXES) else reading):
-            for form in (image_id, *(unicodedata.normalize(f, image_id) for f in ("NFC", "NFD"))):
-                if form in devkit.annotations or form in devkit.pictures:
-                    return form
+    for reading in [line, head] if flag in (["1"], ["0"], ["-1"]) else [line]:
+        ids = [reading, stem_of(reading)] if reading.lower().endswith(PICTURE_SUFFIXES) else [reading]
+        for image_id in ids:
+            forms = [image_id]
+            if not image_id.isascii():
+                forms += [unicodedata.normalize(form, image_id) for form in ("NFC", "NFD")]
+            for files in (devkit.annotations, devkit.pictures):  # the annotation may have the other form
+                for form in forms:
+                    if form in files:
+                        return form
     return None
 
 

@@ -3,8 +3,8 @@
 plan = make_plan(devkit, options, run, found)
 for split, image in plan.records(): ...                # in the order of the records
 
-Of the images nothing stays in memory here: they lie in temporary files, and what is done with all of them, sorting and
-dealing out, is done in passes over those.
+Of the images nothing stays in memory here: they lie in temporary files. Dealing out and sorting are passes over those;
+then the images are read one by one, in the order of their records.
 """
 
 from __future__ import annotations

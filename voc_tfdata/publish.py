@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from voc_tfdata.manifest import MANIFEST_NAME
+from voc_tfdata.spill import TemporaryFolderError
 
 _STAGING = ".building"
 _OURS = re.compile(r"voc-.*(\.tfrecord|\.idx|-ids\.txt)")
@@ -50,6 +51,8 @@ def stage_folder(out_dir: Path) -> Iterator[Path]:
                 with contextlib.suppress(OSError):
                     os.rename(staging, doomed)
                 shutil.rmtree(doomed, ignore_errors=True)
+    except TemporaryFolderError:  # not this one
+        raise
     except OSError as err:
         advice = "no data set was written; make it writable with room enough, or give another --out_dir"
         reason = f"{err.strerror or err}; {advice}"

@@ -153,7 +153,7 @@ def read_pieces(file: SourceFile) -> Iterator[bytes]:
     """Yields the bytes of a file in pieces of up to 1 MiB.
 
     Raises:
-      BadFileError: it cannot be read.
+      BadFileError: it cannot be read, or is shorter than when it was listed.
     """
     try:
         with open(file.container, "rb") as stream:
@@ -164,6 +164,8 @@ def read_pieces(file: SourceFile) -> Iterator[bytes]:
                 yield piece
     except OSError as err:
         raise BadFileError(file.path, f"cannot be read ({err.strerror})") from err
+    if file.offset and left:
+        raise BadFileError(file.path, _describe_cut(file, file.size - left))
 
 
 def read_ahead(files: Iterable[SourceFile]) -> Iterator[bytes | BadFileError]:
@@ -198,8 +200,12 @@ def _read_opened(file: SourceFile, stream: io.FileIO | BadFileError) -> bytes | 
     except OSError as err:
         return BadFileError(file.path, f"cannot be read ({err.strerror})")
     if len(data) < file.size:
-        return BadFileError(file.path, f"ends after {len(data):,} of {file.size:,} bytes; the .tar is cut off")
+        return BadFileError(file.path, _describe_cut(file, len(data)))
     return data
+
+
+def _describe_cut(file: SourceFile, num_bytes: int) -> str:
+    return f"ends after {num_bytes:,} of {file.size:,} bytes; the .tar is cut off"
 
 
 def stem_of(name: str) -> str:

@@ -15,6 +15,7 @@ import contextlib
 import heapq
 import pickle
 import tempfile
+import weakref
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +24,10 @@ _RUN_ITEMS = 1 << 16  # sorted in memory, some 20 MB
 _BLOCK_ITEMS = 256  # read at once while runs are merged
 T = TypeVar("T")
 Orderable = TypeVar("Orderable", bound=Any)
+
+
+class TemporaryFolderError(OSError):
+    """The temporary folder cannot be written: it is full."""
 
 
 class Spill(Generic[T]):
@@ -35,30 +40,43 @@ class Spill(Generic[T]):
         self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
         self._end = 0  # bytes
         self._count = 0
+        weakref.finalize(self, self._file.close)
 
     def append(self, item: T) -> int:
         """Adds an item and returns its place, for at().
 
         Raises:
-          OSError: the temporary folder is full; it is named.
+          TemporaryFolderError: the temporary folder is full; it is named.
         """
         place = self._end
-        try:
+        with self._named():
             self._file.seek(place)
             pickle.dump(item, self._file, pickle.HIGHEST_PROTOCOL)
             self._end = self._file.tell()
-        except OSError as err:
-            with contextlib.suppress(OSError):  # it tries once more to write what it holds
-                self._file.close()
-            raise OSError(err.errno, f"{err.strerror}; set TMPDIR to another folder", tempfile.gettempdir()) from err
         self._count += 1
         return place
 
     def at(self, place: int) -> T:
-        """Returns the item that append gave this place."""
-        self._file.seek(place)
-        item: T = pickle.load(self._file)
+        """Returns the item that append gave this place.
+
+        Raises:
+          TemporaryFolderError: as append; what was added last is written now.
+        """
+        with self._named():
+            self._file.seek(place)
+            item: T = pickle.load(self._file)
         return item
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Names the folder and the remedy in an error."""
+        try:
+            yield
+        except OSError as err:
+            with contextlib.suppress(OSError):  # it tries once more to write what it holds
+                self._file.close()
+            reason = f"{err.strerror}; set TMPDIR to another folder"
+            raise TemporaryFolderError(err.errno, reason, tempfile.gettempdir()) from err
 
     def __len__(self) -> int:
         return self._count
@@ -87,7 +105,7 @@ class Sorter(Collection[Orderable]):
         """Adds an item.
 
         Raises:
-          OSError: the temporary folder is full; it is named.
+          TemporaryFolderError: the temporary folder is full; it is named.
         """
         self._last.append(item)
         self._sorted = False

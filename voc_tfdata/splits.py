@@ -149,12 +149,12 @@ def _exchange(matrix: npt.NDArray[np.bool_], counts: npt.NDArray[np.int64], shar
       counts: [sets, splits] images of each; changed.
       shares: [splits] of all images.
     """
-    values = matrix.astype(np.int64)
-    totals = counts.sum(axis=1) @ values  # [C]
+    values = matrix.astype(np.int8)
+    totals = counts.sum(axis=1) @ matrix  # [C]
     weight = 1 / np.maximum(totals, 1)  # one image of a rare label weighs more than one of a frequent label
     tried = (1 << 20) // (8 * matrix.shape[1])  # exchanges looked at in one go: 1 MiB of float64
+    miss = counts.T @ matrix - np.outer(shares, totals)  # [splits, C]
     for _ in range(4 * matrix.shape[1]):
-        miss = counts.T @ values - np.outer(shares, totals)  # [splits, C]
         # Within one image of its share is as good as it gets; start from the label furthest beyond that.
         worst = np.abs(miss) * (np.abs(miss) >= 1)
         if not worst.any():
@@ -171,6 +171,8 @@ def _exchange(matrix: npt.NDArray[np.bool_], counts: npt.NDArray[np.int64], shar
         if not after.size or after.min() >= before - 1e-12:
             return
         i, j = np.unravel_index(np.argmin(after), after.shape)
+        miss[giver] -= moved[i, j]
+        miss[taker] += moved[i, j]
         counts[out[i], giver] -= 1
         counts[out[i], taker] += 1
         counts[back[j], taker] -= 1
