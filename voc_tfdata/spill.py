@@ -49,10 +49,12 @@ class Spill(Generic[T]):
           TemporaryFolderError: the temporary folder is full; it is named.
         """
         place = self._end
-        with self._named():
+        try:
             self._file.seek(place)
             pickle.dump(item, self._file, pickle.HIGHEST_PROTOCOL)
             self._end = self._file.tell()
+        except OSError as err:
+            raise self._give_up(err) from err
         self._count += 1
         return place
 
@@ -62,21 +64,12 @@ class Spill(Generic[T]):
         Raises:
           TemporaryFolderError: as append; what was added last is written now.
         """
-        with self._named():
+        try:
             self._file.seek(place)
             item: T = pickle.load(self._file)
-        return item
-
-    @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
-        """Names the folder and the remedy in an error."""
-        try:
-            yield
         except OSError as err:
-            with contextlib.suppress(OSError):  # it tries once more to write what it holds
-                self._file.close()
-            reason = f"{err.strerror}; set TMPDIR to another folder"
-            raise TemporaryFolderError(err.errno, reason, tempfile.gettempdir()) from err
+            raise self._give_up(err) from err
+        return item
 
     def __len__(self) -> int:
         return self._count
@@ -89,6 +82,13 @@ class Spill(Generic[T]):
             after = self._file.tell()
             yield place, item
             place = after
+
+    def _give_up(self, err: OSError) -> TemporaryFolderError:
+        """Closes the file and returns an error that names the folder and the remedy."""
+        with contextlib.suppress(OSError):  # it tries once more to write what it holds
+            self._file.close()
+        reason = f"{err.strerror}; set TMPDIR to another folder"
+        return TemporaryFolderError(err.errno, reason, tempfile.gettempdir())
 
 
 class Sorter(Collection[Orderable]):
