@@ -398,6 +398,7 @@ def test_what_goes_through_temporary_files_comes_out_the_same(tmp_path: Path, mo
             report = convert(root, out, on_error="skip", num_shards=3, **options)
             reports.append((list(report.warnings), list(map(str, report.skipped)), files_in(out)))
         monkeypatch.setattr(spill, "_IN_MEMORY", 100)
+        monkeypatch.setattr(spill, "_WRITE_BYTES", 100)
         monkeypatch.setattr(spill, "_RUN_ITEMS", 7)
         monkeypatch.setattr(spill, "_BLOCK_ITEMS", 3)
         monkeypatch.setattr(source_files, "_BLOCK_FILES", 5)

@@ -15,6 +15,8 @@ from voc_tfdata import spill
 
 def test_items_read_back_in_any_order_before_and_after_they_move_to_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spill, "_IN_MEMORY", 100)
+    monkeypatch.setattr(spill, "_WRITE_BYTES", 50)
+    monkeypatch.setattr(spill, "_READ_BYTES", 12)
     items: spill.Spill[bytes] = spill.Spill()
     written = [bytes([k]) * (k % 7) for k in range(200)]
     places = []
@@ -54,22 +56,10 @@ def test_the_file_is_gone_even_after_sigkill(tmp_path: Path) -> None:
 
 def test_a_full_temporary_folder_is_named(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spill, "_IN_MEMORY", 1000)
+    monkeypatch.setattr(spill, "_WRITE_BYTES", 1000)
     monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
     items: spill.Spill[bytes] = spill.Spill()
     with pytest.raises(OSError, match="No space left on device; set TMPDIR") as caught:
         for _ in range(3000):
             items.append(bytes(1000))
     assert caught.value.filename == str(small_disk)
-
-
-def test_a_full_temporary_folder_is_named_on_reading_too(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spill, "_IN_MEMORY", 1000)
-    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
-    items: spill.Spill[bytes] = spill.Spill()
-    items.append(bytes(2000))
-    place = items.append(bytes(3000))  # waits in a buffer of 4 KiB
-    with pytest.raises(OSError), open(small_disk / "filler", "wb", buffering=0) as file:
-        while file.write(bytes(4096)):
-            pass
-    with pytest.raises(spill.TemporaryFolderError, match="set TMPDIR"):
-        items.at(place)

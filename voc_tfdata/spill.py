@@ -11,15 +11,19 @@ list(names)                                         # ["a", "b"]
 
 from __future__ import annotations
 
-import contextlib
 import heapq
+import os
 import pickle
+import struct
 import tempfile
 import weakref
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 _IN_MEMORY = 8 << 20  # 8 MiB
+_WRITE_BYTES = 1 << 20  # 1 MiB, once there is a file
+_READ_BYTES = 4 << 10  # 4 KiB: most items
+_LENGTH = struct.Struct("<I")
 _RUN_ITEMS = 1 << 16  # sorted in memory, some 20 MB
 _BLOCK_ITEMS = 256  # read at once while runs are merged
 T = TypeVar("T")
@@ -33,14 +37,14 @@ class TemporaryFolderError(OSError):
 class Spill(Generic[T]):
     """Items (anything that can be pickled) in the order they came; none stays in memory for good.
 
-    The file has no name and ends with the process, whatever ends that.
+    The file has no name and ends with the process, whatever ends that. In it each item follows its length in bytes.
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
-        self._end = 0  # bytes
+        self._file = -1  # descriptor; there is none at first
+        self._written = 0  # bytes in the file
+        self._tail = bytearray()  # what comes after those
         self._count = 0
-        weakref.finalize(self, self._file.close)
 
     def append(self, item: T) -> int:
         """Adds an item and returns its place, for at().
@@ -48,28 +52,18 @@ class Spill(Generic[T]):
         Raises:
           TemporaryFolderError: the temporary folder is full; it is named.
         """
-        place = self._end
-        try:
-            self._file.seek(place)
-            pickle.dump(item, self._file, pickle.HIGHEST_PROTOCOL)
-            self._end = self._file.tell()
-        except OSError as err:
-            raise self._give_up(err) from err
+        place = self._written + len(self._tail)
+        data = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
+        self._tail += _LENGTH.pack(len(data))
+        self._tail += data
         self._count += 1
+        if len(self._tail) > (_IN_MEMORY if self._file < 0 else _WRITE_BYTES):
+            self._write_tail()
         return place
 
     def at(self, place: int) -> T:
-        """Returns the item that append gave this place.
-
-        Raises:
-          TemporaryFolderError: as append; what was added last is written now.
-        """
-        try:
-            self._file.seek(place)
-            item: T = pickle.load(self._file)
-        except OSError as err:
-            raise self._give_up(err) from err
-        return item
+        """Returns the item that append gave this place."""
+        return self._read(place)[0]
 
     def __len__(self) -> int:
         return self._count
@@ -77,18 +71,39 @@ class Spill(Generic[T]):
     def items(self) -> Iterator[tuple[int, T]]:
         """Yields (place, item) of each, in the order they came."""
         place = 0
-        while place < self._end:
-            item = self.at(place)
-            after = self._file.tell()
+        while place < self._written + len(self._tail):
+            item, after = self._read(place)
             yield place, item
             place = after
 
-    def _give_up(self, err: OSError) -> TemporaryFolderError:
-        """Closes the file and returns an error that names the folder and the remedy."""
-        with contextlib.suppress(OSError):  # it tries once more to write what it holds
-            self._file.close()
-        reason = f"{err.strerror}; set TMPDIR to another folder"
-        return TemporaryFolderError(err.errno, reason, tempfile.gettempdir())
+    def _read(self, place: int) -> tuple[T, int]:
+        """Returns the item at a place, and the place after it."""
+        if place >= self._written:
+            start = place - self._written + _LENGTH.size
+            (length,) = _LENGTH.unpack_from(self._tail, start - _LENGTH.size)
+            item: T = pickle.loads(self._tail[start : start + length])
+        else:
+            data = os.pread(self._file, _READ_BYTES, place)
+            (length,) = _LENGTH.unpack_from(data)
+            if len(data) < _LENGTH.size + length:
+                data = os.pread(self._file, _LENGTH.size + length, place)
+            item = pickle.loads(memoryview(data)[_LENGTH.size :])
+        return item, place + _LENGTH.size + length
+
+    def _write_tail(self) -> None:
+        try:
+            if self._file < 0:
+                with tempfile.TemporaryFile(buffering=0) as file:
+                    self._file = os.dup(file.fileno())
+                weakref.finalize(self, os.close, self._file)
+            left = memoryview(self._tail)
+            while left:
+                left = left[os.write(self._file, left) :]
+        except OSError as err:
+            reason = f"{err.strerror}; set TMPDIR to another folder"
+            raise TemporaryFolderError(err.errno, reason, tempfile.gettempdir()) from err
+        self._written += len(self._tail)
+        self._tail = bytearray()
 
 
 class Sorter(Collection[Orderable]):
