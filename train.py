@@ -79,10 +79,10 @@ _STRATEGY = flags.DEFINE_enum(
     "strategy", "auto", _STRATEGIES, "auto: all hosts of the variable TF_CONFIG, without it all GPUs if several."
 )
 _START_TIMEOUT = flags.DEFINE_float("start_timeout", 300.0, "Seconds to wait for the other hosts of TF_CONFIG.", 1.0)
-_JIT_COMPILE = flags.DEFINE_bool("jit_compile", False, "Compile the training step by XLA.")
+_JIT_COMPILE = flags.DEFINE_bool("jit_compile", None, "Compile the training step by XLA (default: on one GPU).")
 _DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "Deterministic ops: equal runs are equal to the bit.")
 _RESUME = flags.DEFINE_bool("resume", True, "Go on with the run in out_dir; false deletes it and starts anew.")
-_CHECKPOINT_MINUTES = flags.DEFINE_float("checkpoint_minutes", 10.0, "Save the state so often within an epoch.", 0.0)
+_CHECKPOINT_MINUTES = flags.DEFINE_float("checkpoint_minutes", 10.0, "Save the state so often, and at the end.", 0.0)
 _EVAL_ONLY = flags.DEFINE_bool("eval_only", False, "Evaluate a checkpoint, train nothing.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "", "Model of --eval_only; default: out_dir/best.keras.")
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", True, "Write TensorBoard scalars.")
@@ -165,6 +165,7 @@ def _train(strategy: tf.distribute.Strategy, manifest: Manifest, records_dir: Pa
     several = "multi_worker" if num_hosts > 1 else "mirrored"
     flags.FLAGS["strategy"].value = several if replicas > 1 else "none"
     flags.FLAGS["precision"].value = devices.choose_precision(_PRECISION.value)
+    flags.FLAGS["jit_compile"].value = devices.choose_jit_compile(_JIT_COMPILE.value, strategy)
     identity = {name: flags.FLAGS[name].value for name in _IDENTITY_FLAGS}
     identity |= {"records": manifest.checksum, "classes": ", ".join(manifest.classes), "devices": replicas}
     if _AUGMENT.value == "crop":
@@ -220,7 +221,7 @@ def _train(strategy: tf.distribute.Strategy, manifest: Manifest, records_dir: Pa
             strategy,
             positive_weight=weight_positives(counts) if _POSITIVE_WEIGHT.value else None,
             label_smoothing=_LABEL_SMOOTHING.value,
-            jit_compile=_JIT_COMPILE.value,
+            jit_compile=bool(_JIT_COMPILE.value),
         ),
         make_batches=make_batches,
         validate=lambda: evaluate(local_model or model, validation),
@@ -338,9 +339,9 @@ def _check_splits(manifest: Manifest) -> None:
 
 
 def _format_flags() -> str:
-    """Returns every flag of this command with its value, as a --flagfile takes them."""
+    """Returns every flag of this command that has a value, as a --flagfile takes them."""
     own = flags.FLAGS.get_flags_for_module(__name__ if __name__ != "__main__" else sys.argv[0])
-    return "".join(f"{flag.serialize()}\n" for flag in own)
+    return "".join(f"{flag.serialize()}\n" for flag in own if flag.value is not None)
 
 
 if __name__ == "__main__":

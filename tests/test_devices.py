@@ -1,7 +1,11 @@
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import tensorflow as tf
 
 from voc_tfdata.devices import (
+    choose_jit_compile,
     choose_precision,
     choose_strategy,
     place_batches,
@@ -48,6 +52,25 @@ def test_one_device_needs_no_strategy() -> None:
     assert choose_strategy("auto") is tf.distribute.get_strategy()
     with pytest.raises(ValueError, match="strategy='tpu'; allowed: auto, none, mirrored"):
         choose_strategy("tpu")
+
+
+def test_xla_is_for_one_gpu_or_for_whom_asks(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    one: Any = SimpleNamespace(num_replicas_in_sync=1)
+    two: Any = SimpleNamespace(num_replicas_in_sync=2)
+    gpus = ["a GPU"]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus)
+    assert choose_jit_compile(None, one) and not choose_jit_compile(None, two) and not choose_jit_compile(False, one)
+    with pytest.raises(ValueError, match="--jit_compile with 2 devices; it is for one"):
+        choose_jit_compile(True, two)
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise tf.errors.InternalError(None, None, "libdevice not found\nat all")
+
+    monkeypatch.setattr(tf, "function", fail)
+    assert not choose_jit_compile(None, one)
+    assert caplog.messages == ["trains without XLA, which does not work on this GPU: libdevice not found"]
+    gpus.clear()
+    assert not choose_jit_compile(None, one) and choose_jit_compile(True, one)
 
 
 def test_placing_batches_does_not_change_them() -> None:

@@ -180,15 +180,17 @@ def test_states_of_other_runs_are_refused(tmp_path: Path) -> None:
         run(tmp_path, identity={"records": "xyz"})
 
 
-def test_checkpoints_come_within_an_epoch(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("minutes", "early"), [(0.0, True), (10.0, False)])
+def test_the_state_is_saved_when_it_is_time_and_at_the_end(tmp_path: Path, minutes: float, early: bool) -> None:
     seen = []
 
     def note(step: int) -> float:
         seen.append((tmp_path / "state.npz").exists())
         return 0.01
 
-    run(tmp_path, epochs=1, checkpoint_minutes=0.0, learning_rate=note)
-    assert seen[:STEPS] == [False, True, True]  # before the steps of the first epoch
+    run(tmp_path, epochs=2, checkpoint_minutes=minutes, learning_rate=note)
+    assert seen == [False] + [early] * (2 * STEPS + 1)  # before each step, and at the end of each epoch
+    assert (tmp_path / "state.npz").exists()
 
 
 def test_profile_and_scalars_are_written_where_tensorboard_looks(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
+from absl import logging
 
 from voc_tfdata.cluster import find_cluster
 from voc_tfdata.hosts import START_TIMEOUT_S, count_hosts, join_cluster
@@ -50,6 +51,28 @@ def precision_of_cpu(cpuinfo: str) -> str:
     """Returns the policy for a CPU, given the text of /proc/cpuinfo."""
     flags = {word for line in cpuinfo.splitlines() if line.startswith("flags") for word in line.split()}
     return "mixed_bfloat16" if flags.intersection(BFLOAT16_CPU_FLAGS) else "float32"
+
+
+def choose_jit_compile(jit_compile: bool | None, strategy: tf.distribute.Strategy) -> bool:
+    """Returns whether XLA is to compile the training step: as asked; for None on one GPU, if XLA can do so there.
+
+    On an NVIDIA H200 it made VGG16's step, in bfloat16, 1.9 times as fast; on CPUs it makes it slower.
+
+    Raises:
+      ValueError: asked for with several devices, whose sums XLA cannot compile.
+    """
+    if jit_compile and strategy.num_replicas_in_sync > 1:
+        raise ValueError(f"--jit_compile with {strategy.num_replicas_in_sync} devices; it is for one: leave it out")
+    if jit_compile is not None:
+        return jit_compile
+    if strategy.num_replicas_in_sync > 1 or not tf.config.list_logical_devices("GPU"):
+        return False
+    try:
+        tf.function(tf.exp, jit_compile=True, autograph=False)(tf.ones([2]))
+    except tf.errors.OpError as err:  # it needs libdevice and ptxas of CUDA's compiler
+        logging.warning("trains without XLA, which does not work on this GPU: %s", str(err).partition("\n")[0])
+        return False
+    return True
 
 
 def choose_strategy(strategy: str = "auto", *, start_timeout_s: float = START_TIMEOUT_S) -> tf.distribute.Strategy:

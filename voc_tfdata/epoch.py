@@ -1,4 +1,4 @@
-"""The steps of one epoch, from wherever it stands: timed, watched for NaN, saved now and then."""
+"""The steps of one epoch, from wherever it stands: timed, watched for NaN, saved when it is time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from voc_tfdata.run_state import RunState
 
 TrainStep = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
-_SYNC_STEPS = 20  # so often the loss is looked at; a device that runs ahead of Python is not held up at every step
+_SYNC_STEPS = 20  # so often the loss and the clock are looked at; a device that runs ahead of Python is not held up
 _PROFILED = (3, 13)  # steps, counted from the first of this process: after tracing and warm-up
 
 
@@ -27,12 +27,11 @@ def run_steps(
     *,
     learning_rate: Callable[[int], float],
     save: Callable[[], None],
+    is_due: Callable[[], bool],
     start: int,
     until: int,
     title: str,
-    checkpoint_minutes: float,
     profile_dir: str = "",
-    agree: Callable[[bool], bool] | None = None,
 ) -> dict[str, float]:
     """Trains from state.step to the step `until`, counting in state.step and state.sums.
 
@@ -43,12 +42,11 @@ def run_steps(
       batches: gives the batch of state.step next.
       learning_rate: of a step.
       save: saves the state as it is.
+      is_due: whether it is time to save; asked now and then, with several hosts on all of them at the same steps.
       start: step at which the epoch began, for the progress bar.
       until: step to stop before.
       title: of the progress bar, which is shown on a terminal.
-      checkpoint_minutes: between two saves.
       profile_dir: where to write a TensorBoard profile of a few steps; "" is none.
-      agree: with several hosts, gives all of them the first one's word on whether to save; asked now and then.
 
     Returns:
       images_per_second, and input_wait, the share of the time that passed in waiting for the next batch, 0..1. Both
@@ -58,7 +56,7 @@ def run_steps(
       FloatingPointError: the loss is NaN or infinite.
     """
     sums = tf.constant(state.sums, tf.float64)  # of the epoch so far: a sum in float32 would stop growing
-    saved_at = started_at = time.monotonic()
+    started_at = time.monotonic()
     waited, pictures, first = 0.0, sums[3], state.step
     bar = tqdm(
         total=until - start,
@@ -81,17 +79,12 @@ def run_steps(
             bar.update()
             if profile_dir and state.step - first == min(_PROFILED[1], until - first) > _PROFILED[0]:
                 tf.profiler.experimental.stop()
-            due = time.monotonic() - saved_at >= 60 * checkpoint_minutes
-            if agree:  # clocks differ, and all must save at the same step
-                looked_at = state.step % _SYNC_STEPS == 0 or state.step == first + 1
-                due = looked_at and agree(due)
-            if due or state.step % _SYNC_STEPS == 0 or state.step == until or state.step == first + 1:
+            if state.step % _SYNC_STEPS == 0 or state.step in (first + 1, until):
                 state.sums = sums.numpy().tolist()
                 if not math.isfinite(state.sums[0]):
                     raise FloatingPointError(f"the loss is {state.sums[0]}")
-            if due and state.step < until:
-                save()
-                saved_at = time.monotonic()
+                if state.step < until and is_due():
+                    save()
             if state.step == first + 1 < until:
                 started_at, waited, pictures = time.monotonic(), 0.0, sums[3]
     seconds = time.monotonic() - started_at

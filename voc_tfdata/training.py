@@ -8,6 +8,7 @@ middle of an epoch ends with the weights of one that was not.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -81,7 +82,7 @@ def train(
       patience: epochs without a better monitor that end the training; 0 is never.
       definition: of average precision.
       resize: of the pictures, kept in best.keras.
-      checkpoint_minutes: a state is saved this long after the last one, and at the end of each epoch.
+      checkpoint_minutes: a state is saved so long after the last one, and at the end. What a kill costs, at most.
       tensorboard: whether to write scalars.
       profile: whether to write a TensorBoard profile of a few steps.
       strategy: that the model was made under; the current one by default.
@@ -104,10 +105,18 @@ def train(
     logs = str(out_dir / TENSORBOARD_NAME)
     writer = tf.summary.create_file_writer(logs) if tensorboard and chief else tf.summary.create_noop_writer()
 
+    saved_at = time.monotonic()
+
     def save() -> None:
+        nonlocal saved_at
         values = read_values(variables)  # on every host
         if chief:
             save_state(out_dir / STATE_NAME, state, variables, identity, values=values)
+        saved_at = time.monotonic()
+
+    def is_due() -> bool:
+        """Returns whether it is time to save, by the chief's clock: all hosts must save at the same step."""
+        return bool(broadcast(time.monotonic() - saved_at >= 60 * checkpoint_minutes, strategy))
 
     def judge_epoch(epoch: int) -> dict[str, float]:
         """Returns the numbers of an epoch as the chief finds them: no host may decide otherwise."""
@@ -152,12 +161,11 @@ def train(
                 batches,
                 learning_rate=learning_rate,
                 save=save,
+                is_due=is_due,
                 start=end - steps_per_epoch,
                 until=until,
                 title=f"epoch {epoch}/{epochs}",
-                checkpoint_minutes=checkpoint_minutes,
                 profile_dir=logs if profile and chief and not state.history else "",
-                agree=(lambda due: broadcast(due, strategy)) if several else None,
             )
             if until < end:
                 save()  # what follows is not part of it: with a higher --max_steps the epoch goes on from here
@@ -176,7 +184,7 @@ def train(
             if chief:
                 write_history(out_dir / HISTORY_NAME, state.history)
                 write_scalars(writer, row)
-            if until == end:
+            if until == end and (why_stop() or is_due()):
                 save()
     except FloatingPointError as err:
         raise RuntimeError(f"training diverged by step {state.step}: {err}; {_DIVERGED}") from err
