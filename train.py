@@ -79,7 +79,9 @@ _STRATEGY = flags.DEFINE_enum(
     "strategy", "auto", _STRATEGIES, "auto: all hosts of the variable TF_CONFIG, without it all GPUs if several."
 )
 _START_TIMEOUT = flags.DEFINE_float("start_timeout", 300.0, "Seconds to wait for the other hosts of TF_CONFIG.", 1.0)
-_JIT_COMPILE = flags.DEFINE_bool("jit_compile", None, "Compile the training step by XLA (default: on one GPU).")
+_JIT_COMPILE = flags.DEFINE_bool(
+    "jit_compile", None, "Compile the training step by XLA (default: on one GPU, without --deterministic)."
+)
 _DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "Deterministic ops: equal runs are equal to the bit.")
 _RESUME = flags.DEFINE_bool("resume", True, "Go on with the run in out_dir; false deletes it and starts anew.")
 _CHECKPOINT_MINUTES = flags.DEFINE_float("checkpoint_minutes", 10.0, "Save the state so often, and at the end.", 0.0)
@@ -165,7 +167,9 @@ def _train(strategy: tf.distribute.Strategy, manifest: Manifest, records_dir: Pa
     several = "multi_worker" if num_hosts > 1 else "mirrored"
     flags.FLAGS["strategy"].value = several if replicas > 1 else "none"
     flags.FLAGS["precision"].value = devices.choose_precision(_PRECISION.value)
-    flags.FLAGS["jit_compile"].value = devices.choose_jit_compile(_JIT_COMPILE.value, strategy)
+    flags.FLAGS["jit_compile"].value = devices.choose_jit_compile(
+        _JIT_COMPILE.value, strategy, deterministic=_DETERMINISTIC.value
+    )
     identity = {name: flags.FLAGS[name].value for name in _IDENTITY_FLAGS}
     identity |= {"records": manifest.checksum, "classes": ", ".join(manifest.classes), "devices": replicas}
     if _AUGMENT.value == "crop":

@@ -10,6 +10,7 @@ import pytest
 from tests.loopback import noisy_records, s3, s3_of_session  # noqa: F401  (fixtures)
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # the tests compare to the bit, which holds on CPUs
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

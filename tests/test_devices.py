@@ -60,6 +60,7 @@ def test_xla_is_for_one_gpu_or_for_whom_asks(monkeypatch: pytest.MonkeyPatch, ca
     gpus = ["a GPU"]
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus)
     assert choose_jit_compile(None, one) and not choose_jit_compile(None, two) and not choose_jit_compile(False, one)
+    assert not choose_jit_compile(None, one, deterministic=True)
     with pytest.raises(ValueError, match="--jit_compile with 2 devices; it is for one"):
         choose_jit_compile(True, two)
 

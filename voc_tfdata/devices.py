@@ -53,10 +53,13 @@ def precision_of_cpu(cpuinfo: str) -> str:
     return "mixed_bfloat16" if flags.intersection(BFLOAT16_CPU_FLAGS) else "float32"
 
 
-def choose_jit_compile(jit_compile: bool | None, strategy: tf.distribute.Strategy) -> bool:
+def choose_jit_compile(
+    jit_compile: bool | None, strategy: tf.distribute.Strategy, *, deterministic: bool = False
+) -> bool:
     """Returns whether XLA is to compile the training step: as asked; for None on one GPU, if XLA can do so there.
 
-    On an NVIDIA H200 it made VGG16's step, in bfloat16, 1.9 times as fast; on CPUs it makes it slower.
+    On an NVIDIA H200 it made VGG16's step, in bfloat16, 1.9 times as fast; on CPUs it makes it slower. For a GPU it has
+    no deterministic gradient of max pooling.
 
     Raises:
       ValueError: asked for with several devices, whose sums XLA cannot compile.
@@ -65,7 +68,7 @@ def choose_jit_compile(jit_compile: bool | None, strategy: tf.distribute.Strateg
         raise ValueError(f"--jit_compile with {strategy.num_replicas_in_sync} devices; it is for one: leave it out")
     if jit_compile is not None:
         return jit_compile
-    if strategy.num_replicas_in_sync > 1 or not tf.config.list_logical_devices("GPU"):
+    if deterministic or strategy.num_replicas_in_sync > 1 or not tf.config.list_logical_devices("GPU"):
         return False
     try:
         tf.function(tf.exp, jit_compile=True, autograph=False)(tf.ones([2]))
