@@ -70,7 +70,7 @@ def find_picture(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
     if len(candidates) > 1:
         return _one_of_several(devkit.annotations[image_id][0], candidates, hint)
     picture = candidates[0]
-    if _nfc(hint) not in ("", _nfc(image_id), _nfc(picture.name)):
+    if hint not in ("", image_id, picture.name) and _nfc(hint) not in (_nfc(image_id), _nfc(picture.name)):
         xml = devkit.annotations[image_id][0]
         text = f"{xml.path}: <filename> is {hint!r}, the picture of this stem is {picture.name!r}; used that"
         return FoundPicture(picture, (Notice("<filename> disagrees", text),))

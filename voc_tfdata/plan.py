@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import operator
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,14 +24,13 @@ from voc_tfdata.devkit import Devkit, each_file
 from voc_tfdata.manifest import Shard, Split
 from voc_tfdata.pairing import SplitList, read_split_list
 from voc_tfdata.records import ids_name
-from voc_tfdata.scan import Findings, Image, Images, scan
+from voc_tfdata.scan import Findings, Image, Images, label_set, scan
 from voc_tfdata.source_files import Notice
 from voc_tfdata.spill import Sorter
-from voc_tfdata.workers import IGNORED, NO_OBJECT, POSITIVE, Run
+from voc_tfdata.workers import IGNORED, POSITIVE, Run
 
 _SHARD_BYTES = 128 << 20  # 128 MiB
 _COUNTED = 256  # images at a time
-_PRESENT = bytes(label != NO_OBJECT for label in range(256))  # for bytes.translate
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,14 @@ class Plan:
             yield names[number], self.images.at(place)
 
 
+CountedRow = tuple[str, bytes, int]  # id, labels and number of objects of an image
+
+
+def counted_row(image: Image) -> CountedRow:
+    """Returns what SplitCounts needs of an image."""
+    return image.image_id, image.labels, image.num_objects
+
+
 class SplitCounts:
     """What the manifest says of a split, counted as its images go by, in the order of their records."""
 
@@ -86,15 +92,15 @@ class SplitCounts:
         self._num_objects = self._num_unlabelled = 0
         self._ids = google_crc32c.Checksum()
 
-    def add(self, images: Sequence[Image]) -> bytes:
+    def add(self, rows: Sequence[CountedRow]) -> bytes:
         """Counts the next images and returns what is to be added to the file of ids."""
-        labels = np.frombuffer(b"".join(image.labels for image in images), np.uint8).reshape(-1, len(self._classes))
-        self.num_examples += len(images)
+        labels = np.frombuffer(b"".join(labels for _, labels, _ in rows), np.uint8).reshape(-1, len(self._classes))
+        self.num_examples += len(rows)
         self._positives += (labels == POSITIVE).sum(axis=0)
         self._ignores += (labels == IGNORED).sum(axis=0)
-        self._num_objects += sum(image.num_objects for image in images)
-        self._num_unlabelled += sum(not image.num_objects for image in images)
-        ids = "".join(f"{image.image_id}\n" for image in images).encode()
+        self._num_objects += sum(num_objects for _, _, num_objects in rows)
+        self._num_unlabelled += sum(not num_objects for _, _, num_objects in rows)
+        ids = "".join(f"{image_id}\n" for image_id, _, _ in rows).encode()
         self._ids.update(ids)
         return ids
 
@@ -147,8 +153,8 @@ def count_splits(plan: Plan, classes: Sequence[str]) -> dict[str, Split]:
     """Returns the manifest's entries of all splits, without their shards."""
     counts = {split: SplitCounts(split, classes) for split in plan.splits}
     for split, records in itertools.groupby(plan.records(), key=operator.itemgetter(0)):
-        while chunk := [image for _, image in itertools.islice(records, _COUNTED)]:
-            counts[split].add(chunk)
+        while rows := [counted_row(image) for _, image in itertools.islice(records, _COUNTED)]:
+            counts[split].add(rows)
     return {split: it.describe() for split, it in counts.items()}
 
 
@@ -175,10 +181,13 @@ def _put_in_order(images: Images, options: Options) -> Plan:
     names = options.lists or tuple(options.ratios)
     plan = Plan(images, Sorter(), {name: SplitSize() for name in names})
     sizes = list(plan.splits.values())
-    left = {} if options.lists else _deal_out(images, options)
+    left = {}  # places in each split, by label set
+    if not options.lists:
+        split_sizes = splits.split_sizes(images.label_sets.total(), options.ratios)
+        left = splits.stratify(images.label_sets, split_sizes, seed=options.seed)
     for place, image in images.usable():
         key = hashlib.sha256(f"{options.seed}:{image.image_id}".encode()).digest()
-        numbers = image.lists if options.lists else (_draw(left[_label_set(image)], key),)
+        numbers = image.lists if options.lists else (_draw(left[label_set(image.labels)], key),)
         picture_bytes = image.picture_bytes
         if options.shorter_side:
             # A resized picture of quality 95 takes about 0.4 bytes a pixel; never more than the file it came from.
@@ -189,18 +198,6 @@ def _put_in_order(images: Images, options: Options) -> Plan:
             sizes[number].num_images += 1
             sizes[number].picture_bytes += picture_bytes
     return plan
-
-
-def _deal_out(images: Images, options: Options) -> dict[bytes, list[int]]:
-    """Returns how many images of each label set each split gets."""
-    label_sets = Counter(_label_set(image) for _, image in images.usable())
-    sizes = splits.split_sizes(label_sets.total(), options.ratios)
-    return splits.stratify(label_sets, sizes, seed=options.seed)
-
-
-def _label_set(image: Image) -> bytes:
-    """Returns one byte a class: 1 where the image has an object of it, difficult or not."""
-    return image.labels.translate(_PRESENT)
 
 
 def _draw(left: list[int], key: bytes) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -19,9 +20,11 @@ from voc_tfdata.devkit import Devkit
 from voc_tfdata.pairing import find_picture
 from voc_tfdata.source_files import BadFileError, FilesByStem, Notice, SourceFile, stem_of
 from voc_tfdata.spill import Sorter, Spill
-from voc_tfdata.workers import Run, ScanTask, pack_item, scan_chunk
+from voc_tfdata.workers import NO_OBJECT, Run, ScanTask, pack_item, scan_chunk
 
 _SCAN_CHUNK = 256  # annotations a task
+_PRESENT = bytes(label != NO_OBJECT for label in range(256))  # for bytes.translate
+_ImageFields = tuple[str, tuple[int, ...], bytes, int, int, bytes]  # of Image
 
 
 @dataclass
@@ -47,8 +50,9 @@ class Image(NamedTuple):
 class Images:
     """What was found of a devkit."""
 
-    images: Spill[tuple[str, tuple[int, ...], bytes, int, int, bytes]]  # of Image, in the order of their ids
+    images: Spill[_ImageFields]  # in the order of their ids
     refused: frozenset[str]  # ids of those whose picture is another's
+    label_sets: Counter[bytes]  # how many of those that are not refused have each set of labels
     adopted: FilesByStem  # pictures that are not of the stem of their annotation, or have no picture's suffix
 
     def at(self, place: int) -> Image:
@@ -68,6 +72,7 @@ class _Claim(NamedTuple):
     picture: tuple[str, str]  # stem and suffix
     image_id: str
     annotation: str  # its path
+    labels: bytes
     warnings: tuple[Notice, ...]  # that hold if it keeps the picture
 
 
@@ -86,7 +91,8 @@ def scan(
     Raises:
       OSError: the temporary folder is full.
     """
-    images: Spill[tuple[str, tuple[int, ...], bytes, int, int, bytes]] = Spill()
+    images: Spill[_ImageFields] = Spill()
+    label_sets: Counter[bytes] = Counter()
     claims: Sorter[_Claim] = Sorter()
     for result in itertools.chain.from_iterable(run(scan_chunk, _make_tasks(devkit, wanted, classes, found))):
         if isinstance(result, BadFileError):
@@ -102,12 +108,20 @@ def scan(
             found.warnings.extend(warnings)
         else:
             path = devkit.annotations[result.image_id][0].path
-            claims.add(_Claim(os.path.splitext(picture.name), result.image_id, path, warnings))
+            claims.add(_Claim(os.path.splitext(picture.name), result.image_id, path, result.labels, warnings))
         item = pack_item(result.annotation, picture)
         images.append((result.image_id, result.lists, result.labels, result.num_objects, picture.size, item))
-    refused = frozenset(_settle(claims, found))
+        label_sets[label_set(result.labels)] += 1
+    refused = list(_settle(claims, found))
+    label_sets.subtract(label_set(claim.labels) for claim in refused)
     claimed = (claim.picture for claim in claims)
-    return Images(images, refused, FilesByStem("", ((*picture, 0, 0) for picture, _ in itertools.groupby(claimed))))
+    adopted = FilesByStem("", ((*picture, 0, 0) for picture, _ in itertools.groupby(claimed)))
+    return Images(images, frozenset(claim.image_id for claim in refused), +label_sets, adopted)
+
+
+def label_set(labels: bytes) -> bytes:
+    """Returns one byte a class: 1 where an image of these labels has an object of it, difficult or not."""
+    return labels.translate(_PRESENT)
 
 
 def _is_its_own(picture: SourceFile, image_id: str, devkit: Devkit) -> bool:
@@ -115,15 +129,15 @@ def _is_its_own(picture: SourceFile, image_id: str, devkit: Devkit) -> bool:
     return stem_of(picture.name) == image_id and devkit.other_pictures.named(picture.name) is None
 
 
-def _settle(claims: Iterable[_Claim], found: Findings) -> Iterator[str]:
-    """Yields the ids of the annotations that do not get the picture that they claim: the first of several does."""
+def _settle(claims: Iterable[_Claim], found: Findings) -> Iterator[_Claim]:
+    """Yields those of the annotations that do not get the picture that they claim: the first of several does."""
     for _, several in itertools.groupby(claims, key=lambda claim: claim.picture):
         owner, *others = several
         found.warnings.extend(owner.warnings)
         for other in others:
             reason = f"is for the picture that {owner.annotation} is for; remove one of them"
             found.errors.append(BadFileError(other.annotation, reason))
-            yield other.image_id
+            yield other
 
 
 def _make_tasks(

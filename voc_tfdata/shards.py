@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,14 +17,14 @@ from absl import logging
 from tqdm import tqdm
 
 from voc_tfdata.manifest import Shard, Split
-from voc_tfdata.plan import Options, Plan, SplitCounts, shard_sizes
+from voc_tfdata.plan import CountedRow, Options, Plan, SplitCounts, counted_row, shard_sizes
 from voc_tfdata.records import format_index, ids_name, index_name, shard_name
 from voc_tfdata.scan import Findings, Image
 from voc_tfdata.source_files import BadFileError
 from voc_tfdata.workers import Encoded, EncodeTask, Run, encode_chunk
 
 _ENCODE_CHUNK = 64  # pictures a task: about 6 MB
-_COPY_BYTES = 4 << 20  # 4 MiB
+_COPY_BYTES = 1 << 20  # 1 MiB
 _SPARE_PARTS = 16  # part files kept to be written over
 _LOG_INTERVAL_S = 10.0
 
@@ -50,7 +50,7 @@ class _Chunk(NamedTuple):
 
     split: str
     shard: int  # number in its split
-    images: list[Image]
+    rows: list[CountedRow]  # of each image
 
 
 class _OpenShard:
@@ -93,13 +93,13 @@ def write_shards(plan: Plan, options: Options, run: Run, found: Findings, stagin
             (staging / ids_name(split)).touch()  # of a split without images it stays empty
     spare_parts: list[str] = []
     pieces = _encode(plan, options, run, found, staging, spare_parts)
-    for (split, number), group in itertools.groupby(pieces, key=lambda piece: piece[0][:2]):
+    for (split, number), group in itertools.groupby(pieces, key=lambda encoded: encoded.tag[:2]):
         name = _unfinished_name(split, number)
         shard = _OpenShard(staging / name if staging else None)
         num_before = counts[split].num_examples
-        for chunk, encoded in group:
+        for encoded in group:
             shard.add(encoded)
-            ids = counts[split].add([chunk.images[k] for k in encoded.kept])
+            ids = counts[split].add([encoded.tag.rows[k] for k in encoded.kept])
             if staging:
                 with open(staging / ids_name(split), "ab") as file:
                     file.write(ids)
@@ -132,48 +132,47 @@ def _rename(shard: Shard, file: str, staging: Path | None) -> Shard:
 
 def _encode(
     plan: Plan, options: Options, run: Run, found: Findings, staging: Path | None, spare_parts: list[str]
-) -> Iterator[tuple[_Chunk, Encoded]]:
-    """Yields each chunk of images with its outcome, in record order."""
+) -> Iterator[Encoded]:
+    """Yields the outcome of each chunk of images, tagged with it, in record order."""
     total = sum(size.num_images for size in plan.splits.values())
     verb = "checking" if staging is None else "converting"
     logging.info("%s %d pictures", verb, total)
     progress = _Progress(total)
     with progress.bar:
-        # Cut into chunks twice, for the tasks and for their results: Beam wants all tasks before it gives a result.
-        tasks = _make_tasks(_cut(plan, options), options, found, staging, spare_parts)
-        for chunk, encoded in zip(_cut(plan, options), run(encode_chunk, tasks), strict=True):
+        for encoded in run(encode_chunk, _make_tasks(plan, options, found, staging, spare_parts)):
             found.errors.extend(encoded.errors)
             found.warnings.extend(encoded.warnings)
-            progress.add(len(chunk.images))
-            yield chunk, encoded
+            progress.add(len(encoded.tag.rows))
+            yield encoded
     if found.errors and not options.skip_bad:
         raise BadFilesError(found.errors, "nothing was written")
 
 
-def _cut(plan: Plan, options: Options) -> Iterator[_Chunk]:
-    """Yields the images in chunks, in record order, each chunk in one shard."""
+def _cut(plan: Plan, options: Options) -> Iterator[tuple[str, int, list[Image]]]:
+    """Yields the images in chunks, in record order, each in one shard: (split, number of the shard, images)."""
     records = plan.records()
     for split in plan.splits:
         for number, size in enumerate(shard_sizes(plan, split, options.num_shards)):
             for start in range(0, size, _ENCODE_CHUNK):
                 images = itertools.islice(records, min(_ENCODE_CHUNK, size - start))
-                yield _Chunk(split, number, [image for _, image in images])
+                yield split, number, [image for _, image in images]
 
 
 def _make_tasks(
-    chunks: Iterable[_Chunk], options: Options, found: Findings, staging: Path | None, spare_parts: list[str]
+    plan: Plan, options: Options, found: Findings, staging: Path | None, spare_parts: list[str]
 ) -> Iterator[EncodeTask]:
     """Yields the tasks one by one as workers become free: after a bad file, those that only check."""
-    for number, chunk in enumerate(chunks):
+    for part, (split, shard, images) in enumerate(_cut(plan, options)):
         part_path = None
         if staging is not None and (options.skip_bad or not found.errors):
-            part_path = spare_parts.pop() if spare_parts else f"{staging}/part-{number}"
+            part_path = spare_parts.pop() if spare_parts else f"{staging}/part-{part}"
         yield EncodeTask(
-            items=tuple(image.item for image in chunk.images),
+            items=tuple(image.item for image in images),
             classes=options.classes,
             max_pixels=options.max_pixels,
             shorter_side=options.shorter_side,
             part_path=part_path,
+            tag=_Chunk(split, shard, [counted_row(image) for image in images]),
         )
 
 

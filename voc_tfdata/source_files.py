@@ -111,7 +111,8 @@ class FilesByStem(Mapping[str, tuple[SourceFile, ...]]):
 
     def named(self, name: str) -> SourceFile | None:
         """Returns the file of this name."""
-        return next((file for file in self.get(stem_of(name), ()) if file.name == name), None)
+        stem, suffix = os.path.splitext(name)
+        return next((self._source_file(file) for file in self._find(stem) if file[1] == suffix), None)
 
     def _add_block(self, block: list[_File]) -> None:
         self._first_stems.append(block[0][0])

@@ -69,12 +69,14 @@ class EncodeTask:
     max_pixels: int
     shorter_side: int | None
     part_path: str | None
+    tag: Any = None  # comes back in the outcome
 
 
 @dataclass
 class Encoded:
     """The outcome of an EncodeTask."""
 
+    tag: Any = None
     kept: list[int] = field(default_factory=list)  # which of its items became records, in their order
     frame_sizes: list[int] = field(default_factory=list)  # bytes, of those
     errors: list[BadFileError] = field(default_factory=list)
@@ -128,7 +130,7 @@ def encode_chunk(task: EncodeTask) -> Encoded:
     Raises:
       OSError: the part file cannot be written (disk full, no permission), with its path.
     """
-    result = Encoded(part_path=task.part_path)
+    result = Encoded(tag=task.tag, part_path=task.part_path)
     items = [_unpack_item(item) for item in task.items]
     contents = read_ahead(picture for _, picture in items)
     with _open_part(task.part_path) as part:
