@@ -105,8 +105,18 @@ def test_one_picture_never_becomes_two_examples(tmp_path: Path, ids: tuple[str, 
     samples = {i: sample("dog", picture=None, filename=picture) for i in ids}
     root = write_devkit(tmp_path / "VOC", samples)
     (root / "JPEGImages" / picture).write_bytes(plain_jpeg())
-    with pytest.raises(BadFilesError, match=r"1 bad files.*\n.*\.xml: is for the picture that .*\.xml is for"):
+    with pytest.raises(BadFilesError, match=r"1 bad file.*\n.*\.xml: is for the picture that .*\.xml is for"):
         convert(root, tmp_path / "out")
+
+
+def test_a_picture_whose_own_annotation_has_its_other_unicode_form_is_not_given_away(tmp_path: Path) -> None:
+    samples = {NFD: sample("dog", picture=None), "a": sample("cat", picture=None, filename=f"{NFC}.jpg")}
+    root = write_devkit(tmp_path / "VOC", samples)
+    (root / f"JPEGImages/{NFC}.jpg").write_bytes(plain_jpeg())
+    report = convert(root, tmp_path / "out", on_error="skip")
+    assert labels_of(read_examples(tmp_path / "out")) == {NFD: ["dog"]}
+    (bad,) = report.skipped
+    assert bad.path.endswith("a.xml") and f"is that of {NFD}.xml" in bad.reason
 
 
 def test_twin_pictures_are_told_apart_by_filename_or_refused(tmp_path: Path) -> None:
@@ -182,7 +192,7 @@ def test_skipping_goes_on_without_bad_files_and_records_them(tmp_path: Path) -> 
 
 
 def test_skipping_all_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(BadFilesError, match="7 bad files, no good one is left"):
+    with pytest.raises(BadFilesError, match="7 bad files, no good one is left(?s:.*)\nmend some of them$"):
         convert_samples(tmp_path, BAD, on_error="skip")
     assert not (tmp_path / "out").exists()
 
@@ -317,7 +327,7 @@ def test_an_id_in_two_lists_an_unknown_one_and_an_empty_list_are_refused(tmp_pat
     lists = {"train": ["im0", "im1"], "val": ["im1", "im2"], "bad": ["im9", "nobody"], "empty": [], "lone": ["pic"]}
     root = write_devkit(tmp_path / "VOC", TEN | {"pic": sample(xml=None)}, lists)
     for splits, message in (
-        (("train", "val"), "1 images are in split 'train' and in 'val' .im1"),
+        (("train", "val"), "1 image is in split 'train' and in 'val' .im1"),
         (("bad",), "bad.txt names 1 ids .*: nobody"),
         (("train", "empty"), "empty.txt holds no id"),
         (("lone",), "none of the images in .*lone.txt has a file in .*Annotations"),
@@ -469,6 +479,15 @@ def test_other_pictures_under_the_same_names_are_another_data_set(tmp_path: Path
     assert files_in(tmp_path / "out") == before
     convert(root, tmp_path / "out", overwrite=True)
     assert files_in(tmp_path / "out") != before
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_file_that_became_bad_is_named_whatever_out_dir_holds(tmp_path: Path, dry_run: bool) -> None:
+    root = write_devkit(tmp_path / "VOC", {"a": sample("dog"), "b": sample("cat")})
+    convert(root, tmp_path / "out")
+    (root / "Annotations/b.xml").write_text("<annotation>")
+    with pytest.raises(BadFilesError, match=r"1 bad file, nothing was written:\n.*b\.xml"):
+        convert(root, tmp_path / "out", dry_run=dry_run)
 
 
 def test_the_same_data_set_is_accepted_and_mended(tmp_path: Path) -> None:

@@ -12,7 +12,14 @@ import pytest
 from tests.devkit_fixture import plain_jpeg, sample, write_devkit
 from voc_tfdata.devkit import Devkit, open_devkit
 from voc_tfdata.pairing import find_picture, read_split_list
-from voc_tfdata.source_files import BadFileError, read_file
+from voc_tfdata.source_files import BadFileError, SourceFile, read_ahead
+
+
+def read_file(file: SourceFile) -> bytes:
+    (data,) = read_ahead([file])
+    if isinstance(data, BadFileError):
+        raise data
+    return data
 
 
 def picture_of(devkit: Devkit, image_id: str, hint: str = "") -> str:
@@ -170,8 +177,55 @@ def test_in_a_tar_links_to_links_are_followed_and_broken_ones_are_no_second_devk
     (root / "other/Annotations").mkdir(parents=True)
     (root / "other/Annotations/a.xml").symlink_to("/nowhere/a.xml")
     devkit = open_devkit(pack(root, tmp_path / "it.tar", "VOC"))
-    assert list(devkit.pictures) == ["a", "b", "c"]
+    assert list(devkit.pictures) == ["a", "b", "c", "d", "e"]
     assert read_file(find_picture(devkit, "c", "").file) == (root / "JPEGImages/a.jpg").read_bytes()
+
+
+def test_in_a_tar_broken_links_sparse_files_and_pipes_are_bad_files(tmp_path: Path) -> None:
+    names = "list", "broken", "sparse", "pipe"
+    root = write_devkit(tmp_path / "x", {name: sample("dog", picture=None) for name in names}, {"train": ["list"]})
+    (root / "ImageSets/Main/train.txt").unlink()
+    (root / "ImageSets/Main/train.txt").symlink_to("/nowhere/train.txt")
+    (root / "JPEGImages/broken.jpg").symlink_to("/nowhere/b.jpg")
+    os.mkfifo(root / "JPEGImages/pipe.jpg")
+    tar = pack(root, tmp_path / "it.tar", "VOC")
+    with tarfile.open(tar, "a") as archive:
+        member = tarfile.TarInfo("VOC/JPEGImages/sparse.jpg")
+        member.type = tarfile.GNUTYPE_SPARSE
+        archive.addfile(member)
+    devkit = open_devkit(tar)
+    for name in names[1:]:
+        with pytest.raises(BadFileError, match=f"{name}.jpg: is no whole file in the .tar .*; unpack it"):
+            read_file(find_picture(devkit, name, "").file)
+    with pytest.raises(BadFileError, match="train.txt: is no whole file in the .tar"):
+        read_split_list(devkit, "train")
+
+
+@pytest.mark.parametrize("link_first", [True, False])
+def test_in_a_tar_the_later_of_a_file_and_a_link_counts(tmp_path: Path, link_first: bool) -> None:
+    root = write_devkit(tmp_path / "x", {"a": sample("dog"), "b": sample("cat")})
+    tar = pack(root, tmp_path / "it.tar", "VOC")
+    (root / "link").symlink_to("a.jpg")
+    with tarfile.open(tar, "a") as archive:
+        archive.add(root / "link", "VOC/JPEGImages/b.jpg")
+        if link_first:
+            archive.add(root / "JPEGImages/b.jpg", "VOC/JPEGImages/b.jpg")
+    expected = root / f"JPEGImages/{'b' if link_first else 'a'}.jpg"
+    assert (root / "JPEGImages/a.jpg").read_bytes() != (root / "JPEGImages/b.jpg").read_bytes()
+    assert read_file(find_picture(open_devkit(tar), "b", "").file) == expected.read_bytes()
+
+
+@pytest.mark.parametrize("fault", ["flipped", "cut"])
+def test_a_tar_damaged_at_a_member_is_refused_whole(tmp_path: Path, fault: str) -> None:
+    root = write_devkit(tmp_path / "x", {name: sample("dog") for name in "abc"})
+    tar = pack(root, tmp_path / "it.tar", "VOC")
+    with tarfile.open(tar) as archive:
+        offset = archive.getmember("VOC/Annotations/b.xml").offset
+    data = bytearray(tar.read_bytes())
+    data[offset] ^= 1
+    tar.write_bytes(data if fault == "flipped" else data[:offset])
+    with pytest.raises(ValueError, match=f"no readable uncompressed .tar .damaged or cut off at byte {offset:,}."):
+        open_devkit(tar)
 
 
 def test_litter_in_a_tar_is_no_second_devkit(tmp_path: Path) -> None:

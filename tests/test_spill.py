@@ -1,8 +1,10 @@
-"""A list of bytes that moves to a file when it grows."""
+"""Lists that move to a file when they grow, sorted or not."""
 
 from __future__ import annotations
 
 import os
+import pickle
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +24,7 @@ def test_items_read_back_in_any_order_before_and_after_they_move_to_a_file(monke
     places = []
     for k, item in enumerate(written):
         places.append(items.append(item))
-        assert items.at(places[k // 2]) == written[k // 2] and len(items) == k + 1
+        assert items.at(places[k // 2]) == written[k // 2]
     assert [items.at(place) for place in reversed(places)] == written[::-1]
     assert list(items.items()) == list(zip(places, written, strict=True))
 
@@ -48,10 +50,35 @@ def test_the_file_is_gone_even_after_sigkill(tmp_path: Path) -> None:
         spill._IN_MEMORY = 10
         items = spill.Spill()
         items.append(bytes(99))
+        assert os.fstat(items._file).st_size > 99
         os.kill(os.getpid(), signal.SIGKILL)
     """
-    subprocess.run([sys.executable, "-c", program], env={**os.environ, "TMPDIR": str(tmp_path)}, timeout=60)
-    assert list(tmp_path.iterdir()) == []
+    run = subprocess.run([sys.executable, "-c", program], env={**os.environ, "TMPDIR": str(tmp_path)}, timeout=60)
+    assert run.returncode == -signal.SIGKILL and list(tmp_path.iterdir()) == []
+
+
+def test_sorted_items_are_copied_with_what_they_hold_and_a_spill_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spill, "_IN_MEMORY", 10)
+    monkeypatch.setattr(spill, "_RUN_ITEMS", 10)
+    sorter: spill.Sorter[int] = spill.Sorter()
+    sorter.extend(range(50, 0, -1))
+    data = pickle.dumps(sorter)
+    del sorter
+    assert list(pickle.loads(data)) == list(range(1, 51))
+    with pytest.raises(TypeError, match="a Spill stays in its process"):
+        pickle.dumps(spill.Spill())
+
+
+def test_without_any_temporary_folder_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(spill, "_IN_MEMORY", 10)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "TemporaryFile", fail)
+    monkeypatch.setenv("TMPDIR", "/gone")
+    with pytest.raises(spill.TemporaryFolderError, match="No usable.*; set TMPDIR to another folder: '/gone'"):
+        spill.Spill[bytes]().append(bytes(99))
 
 
 def test_a_full_temporary_folder_is_named(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """verify_records and open_split find every kind of damage and name it."""
 
 import hashlib
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -97,6 +98,18 @@ def test_a_picture_that_is_no_jpeg_is_found_though_all_checksums_are_right(recor
         or "no picture" in faults[0]
     )
     assert read_manifest(records).splits["train"].num_examples == manifest.splits["train"].num_examples
+
+
+def test_records_of_other_classes_than_the_manifests_are_found(records: Path) -> None:
+    path = records / "manifest.json"
+    fields = json.loads(path.read_text())
+    gone = fields["classes"].pop()
+    for split in fields["splits"].values():
+        del split["positives"][gone], split["ignores"][gone]
+    path.write_text(json.dumps(fields))
+    faults = verify_records(records)
+    assert f"{records / SHARD}, record 0, image" in faults[0]
+    assert "has labels of 20 classes, the manifest names 19" in faults[0]
 
 
 def _replace_shard(records: Path, jpegs: list[bytes]) -> None:

@@ -101,7 +101,8 @@ def build_records(
     Raises:
       BadFilesError: a ValueError with every bad file and its reason; nothing was written.
       FileNotFoundError, ValueError: a wrong option, no devkit there, or out_dir holds another data set.
-      OSError: out_dir cannot be written, or its disk is full; PermissionError, ConnectionError if it is remote.
+      OSError: out_dir or the temporary folder (TMPDIR) cannot be written, or its disk is full; PermissionError,
+        ConnectionError if out_dir is remote.
       ImportError: out_dir is remote and tensorflow-io is not there, or not for this TensorFlow; or Beam is not there.
       RuntimeError: a worker was killed, the Beam pipeline failed, or another process builds in out_dir.
     """
@@ -139,7 +140,7 @@ def build_records(
         found = Findings()
         plan = make_plan(devkit, options, run, found)
         manifest = _describe(options)
-        if out_dir and not options.overwrite:  # a dry run needs no out_dir
+        if out_dir and not options.overwrite and (options.skip_bad or not found.errors):  # a dry run needs no out_dir
             _refuse_other_images(out_dir, manifest, plan, options)
         if options.dry_run or (found.errors and not options.skip_bad):
             manifest = replace(manifest, splits=write_shards(plan, options, run, found, staging=None))
@@ -245,7 +246,7 @@ def _add_findings(manifest: Manifest, found: Findings, devkit: Devkit) -> Manife
       BadFilesError: nothing is left.
     """
     if not any(split.num_examples for split in manifest.splits.values()):
-        raise BadFilesError(found.errors, "no good one is left")
+        raise BadFilesError(found.errors, "no good one is left", "mend some of them")
     inside = f"{devkit.root}/"
     errors = sorted((err.path.replace(inside, ""), err.reason.replace(inside, "")) for err in found.errors)
     by_kind = itertools.groupby(found.warnings, key=lambda notice: notice.kind)
@@ -285,10 +286,9 @@ def _refuse_other_images(out_dir: str | Path, manifest: Manifest, plan: Plan, op
     old = _read_old(out_dir)
     if old is None:
         return
-    planned = count_splits(plan, options.classes)
-    before = {name: replace(split, shards=()) for name, split in old.splits.items()}
-    if options.skip_bad:  # which of the images are bad shows later
-        before = planned
+    # With bad files to be skipped it shows later what the splits hold.
+    planned = {} if options.skip_bad else count_splits(plan, options.classes)
+    before = {} if options.skip_bad else {name: replace(split, shards=()) for name, split in old.splits.items()}
     _refuse_other(out_dir, replace(old, splits=before, skipped=(), warnings={}), replace(manifest, splits=planned))
 
 

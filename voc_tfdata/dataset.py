@@ -288,4 +288,4 @@ def _count_examples(manifest: Manifest, split: str, records_dir: str | Path) -> 
 def _read_ids(records_dir: str | Path, split: str) -> tuple[str, ...]:
     manifest = read_manifest(records_dir)
     names = find_split(manifest, split, records_dir)
-    return tuple(i for name in names for i in records.read_ids(records_dir, manifest.splits[name]))
+    return tuple(i for name in names for i in records.iterate_ids(Path(records_dir), manifest.splits[name]))

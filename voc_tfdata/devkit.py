@@ -1,7 +1,7 @@
 """A folder (or a .tar) in the layout of the PASCAL VOC development kit: what is in it.
 
 devkit = open_devkit("VOCdevkit/VOC2012")
-data = read_file(devkit.annotations["2007_000027"][0])
+path = devkit.annotations["2007_000027"][0].path
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from voc_tfdata.source_files import FilesByStem, Notice, SourceFile, stem_of
+from voc_tfdata.source_files import UNREADABLE, FilesByStem, Notice, SourceFile, stem_of
 from voc_tfdata.spill import Sorter
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -58,7 +58,7 @@ class Devkit:
         """Yields a warning for each thing that is not read."""
         for folder in self.folders:
             yield Notice("not a file", f"{self.root}/{folder} is no file (a folder?); nothing in it is read")
-        for file in each_file(self.other_annotations):
+        for file in self.other_annotations.files():
             yield Notice("not an annotation", f"{file.path} does not end in .xml; not read")
 
 
@@ -70,6 +70,7 @@ def open_devkit(voc_root: str | Path) -> Devkit:
       FileNotFoundError: there is nothing at voc_root, or no such folders are in it.
       ValueError: several devkits, sub-folders with annotations in Annotations/, no annotation at all, or a file
         that is no readable .tar.
+      OSError: the temporary folder is full.
     """
     path = Path(voc_root)
     if path.is_dir():
@@ -158,49 +159,62 @@ def _open_tar(path: Path) -> Devkit:
 
 
 class _TarMembers:
-    """The files in a .tar, links resolved, litter left out. Of several of one name the last counts, as in unpacking."""
+    """The files in a .tar, links resolved, litter left out. Of several of one name the last counts, as in unpacking.
+
+    Raises:
+      tarfile.ReadError: it is damaged or cut off.
+    """
 
     def __init__(self, archive: tarfile.TarFile) -> None:
         self.roots: set[str] = set()  # what stands before Annotations/ in the names of annotations
         self._files: Sorter[tuple[str, int, int, int]] = Sorter()  # name, position in the .tar, offset, size
-        links: dict[str, str] = {}
+        links: dict[str, tuple[int, str]] = {}  # position in the .tar, target
         for number, member in enumerate(archive):
             archive.members.clear()  # type: ignore[attr-defined]  # it would keep them all, a kilobyte each
             name = posixpath.normpath(member.name).lstrip("/")
-            if any(_is_litter(part) for part in name.split("/")):
+            if member.isdir() or any(_is_litter(part) for part in name.split("/")):
                 continue
-            if member.isreg() and not member.issparse():
-                self._files.add((name, number, member.offset_data, member.size))
-                self._note_root(name)
-            elif member.islnk() or member.issym():
+            if member.islnk() or member.issym():
                 folder = "" if member.islnk() else posixpath.dirname(name)
-                links[name] = posixpath.normpath(posixpath.join(folder, member.linkname)).lstrip("/")
-        self._linked = self._resolve(links)
-        for name in self._linked:
+                links[name] = number, posixpath.normpath(posixpath.join(folder, member.linkname)).lstrip("/")
+                continue
+            plain = member.isreg() and not member.issparse()
+            self._files.add((name, number, member.offset_data if plain else UNREADABLE, member.size if plain else 0))
             self._note_root(name)
+        archive.fileobj.seek(archive.offset)  # type: ignore[union-attr]
+        if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # type: ignore[union-attr]
+            # tarfile takes it for the end, and leaves out what follows.
+            raise tarfile.ReadError(f"damaged or cut off at byte {archive.offset:,}")
+        self._linked = self._resolve(links)
+        for name, (offset, _) in self._linked.items():
+            if offset != UNREADABLE:
+                self._note_root(name)
 
     def list_files(self) -> Iterator[tuple[str, int, int]]:
-        """Yields (name, offset, size)."""
-        yield from self._list_regular()
+        """Yields (name, offset, size); the offset is UNREADABLE for what is no whole file in there."""
+        for name, _, offset, size in self._list_regular():
+            if name not in self._linked:
+                yield name, offset, size
         for name, (offset, size) in self._linked.items():
             yield name, offset, size
 
-    def _list_regular(self) -> Iterator[tuple[str, int, int]]:
-        for name, same in itertools.groupby(self._files, key=operator.itemgetter(0)):
-            *_, (_, _, offset, size) = same
-            yield name, offset, size
+    def _list_regular(self) -> Iterator[tuple[str, int, int, int]]:
+        for _, same in itertools.groupby(self._files, key=operator.itemgetter(0)):
+            *_, last = same
+            yield last
 
-    def _resolve(self, links: dict[str, str]) -> dict[str, tuple[int, int]]:
-        """Returns (offset, size) of each link that ends at a file and is not replaced by one."""
-        named = links.keys() | links.values()
-        places = {name: (offset, size) for name, offset, size in self._list_regular() if name in named} if links else {}
+    def _resolve(self, links: dict[str, tuple[int, str]]) -> dict[str, tuple[int, int]]:
+        """Returns (offset, size) of the file that each link ends at, less the links that a later file replaces."""
+        named = links.keys() | {target for _, target in links.values()}
+        places = {name: place for name, *place in self._list_regular() if name in named} if links else {}
+        links = {name: link for name, link in links.items() if name not in places or places[name][0] < link[0]}
         resolved = {}
-        for name in links.keys() - places.keys():
+        for name in links:
             end, hops = name, 0
-            while end not in places and end in links and hops < _MAX_HOPS:
-                end, hops = links[end], hops + 1
-            if end in places:
-                resolved[name] = places[end]
+            while end in links and hops < _MAX_HOPS:
+                end, hops = links[end][1], hops + 1
+            _, offset, size = places[end] if end in places and end not in links else (0, UNREADABLE, 0)
+            resolved[name] = offset, size
         return resolved
 
     def _note_root(self, name: str) -> None:
@@ -239,14 +253,9 @@ def _make_devkit(
         pictures=open_files("JPEGImages", listings["JPEGImages"].chosen),
         other_annotations=open_files("Annotations", listings["Annotations"].others),
         other_pictures=open_files("JPEGImages", listings["JPEGImages"].others),
-        lists={stem_of(file.name): file for file in each_file(lists)},
+        lists={stem_of(file.name): file for file in lists.files()},
         folders=tuple(sorted(folders)),
     )
-
-
-def each_file(files: FilesByStem) -> Iterator[SourceFile]:
-    """Yields every file."""
-    return itertools.chain.from_iterable(files.values())
 
 
 def _is_litter(name: str) -> bool:

@@ -170,7 +170,7 @@ def _picture_by_hint(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
             annotation.path,
             f"no picture {image_id}.jpg (.png ...) in {devkit.root}/JPEGImages{also}; add it, or remove the annotation",
         )
-    owner = devkit.annotations.get(stem_of(hint))
+    owner = devkit.annotations.get(stem_of(hint)) or _same_text(devkit.annotations, stem_of(hint))
     if owner:
         raise BadFileError(
             annotation.path,

@@ -20,7 +20,7 @@ import numpy as np
 from absl import logging
 
 from voc_tfdata import splits
-from voc_tfdata.devkit import Devkit, each_file
+from voc_tfdata.devkit import Devkit
 from voc_tfdata.manifest import Shard, Split
 from voc_tfdata.pairing import SplitList, read_split_list
 from voc_tfdata.records import ids_name
@@ -130,7 +130,7 @@ def make_plan(devkit: Devkit, options: Options, run: Run, found: Findings) -> Pl
         logging.info("reading %d annotations", len(devkit.annotations))
         images = scan(devkit, ((i, ()) for i in devkit.annotations), options.classes, run, found)
         left_out = (i for i in devkit.pictures if i not in devkit.annotations)
-        for file in each_file(devkit.other_pictures):
+        for file in devkit.other_pictures.files():
             if images.adopted.named(file.name) is None:
                 notice = Notice("no picture's suffix", f"{file.path} has no picture's suffix; left out")
                 found.warnings.add(notice)

@@ -10,6 +10,7 @@ as NVIDIA DALI's tfrecord2idx writes it.
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
 import struct
@@ -66,11 +67,11 @@ def ids_name(split: str) -> str:
 
 def format_index(frame_sizes: Iterable[int]) -> str:
     """Returns the text of the .idx file of a shard whose frames have these sizes, in bytes."""
-    lines, offset = [], 0
+    text, offset = io.StringIO(), 0
     for size in frame_sizes:
-        lines.append(f"{offset} {size}\n")
+        text.write(f"{offset} {size}\n")
         offset += size
-    return "".join(lines)
+    return text.getvalue()
 
 
 def crc32c_of_file(path: str | Path) -> str:

@@ -32,17 +32,16 @@ _LOG_INTERVAL_S = 10.0
 class BadFilesError(ValueError):
     """All the files that kept a conversion from being made."""
 
-    def __init__(self, errors: Sequence[BadFileError], what: str) -> None:
-        super().__init__(errors, what)
+    def __init__(self, errors: Sequence[BadFileError], what: str, advice: str) -> None:
+        super().__init__(errors, what, advice)
         self.errors = tuple(sorted(errors, key=lambda err: (err.path, err.reason)))
         self.what = what
+        self.advice = advice
 
     def __str__(self) -> str:
         lines = "\n".join(f"  {err}" for err in self.errors)
-        return (
-            f"{len(self.errors)} bad files, {self.what}:\n{lines}\n"
-            "mend or remove them, or leave them out by name with --on_error=skip"
-        )
+        files = "bad file" if len(self.errors) == 1 else "bad files"
+        return f"{len(self.errors)} {files}, {self.what}:\n{lines}\n{self.advice}"
 
 
 class _Chunk(NamedTuple):
@@ -145,7 +144,8 @@ def _encode(
             progress.add(len(encoded.tag.rows))
             yield encoded
     if found.errors and not options.skip_bad:
-        raise BadFilesError(found.errors, "nothing was written")
+        advice = "mend or remove them, or leave them out by name with --on_error=skip"
+        raise BadFilesError(found.errors, "nothing was written", advice)
 
 
 def _cut(plan: Plan, options: Options) -> Iterator[tuple[str, int, list[Image]]]:

@@ -1,7 +1,7 @@
 """The files of a devkit, wherever they lie: in a folder or inside a .tar, a few or millions.
 
     files = FilesByStem("VOC2012/JPEGImages/", [("2007_000027", ".jpg", 0, 145493)])     # stem, suffix, offset, size
-    data = read_file(files["2007_000027"][0])
+    (data,) = read_ahead(files["2007_000027"])
 
 A file is held as (container, offset, size), so that a picture in a folder and one inside a .tar are read alike.
 """
@@ -23,7 +23,11 @@ from voc_tfdata.spill import Spill
 _FILES_AHEAD = 4
 _PIECE_BYTES = 1 << 20  # 1 MiB
 _BLOCK_FILES = 256
+UNREADABLE = -1  # offset of what is no whole file in a .tar: a broken link, a sparse file, a pipe
 _File = tuple[str, str, int, int]  # stem, suffix, offset, size
+
+
+_UNREADABLE = "is no whole file in the .tar (a broken link, a sparse file, a pipe); unpack it and give the folder"
 
 
 class BadFileError(ValueError):
@@ -43,7 +47,7 @@ class SourceFile(NamedTuple):
 
     path: str  # as the user knows it: /data/VOC2012/JPEGImages/a.jpg or devkit.tar/VOC2012/JPEGImages/a.jpg
     container: str  # the file to open; its name in the locale's encoding, where that is not UTF-8
-    offset: int  # bytes; 0 for a file of its own
+    offset: int  # bytes; 0 for a file of its own, or UNREADABLE
     size: int  # bytes; 0 for a broken link
 
     @property
@@ -102,9 +106,14 @@ class FilesByStem(Mapping[str, tuple[SourceFile, ...]]):
         return bool(self._find(str(stem)))
 
     def __iter__(self) -> Iterator[str]:
-        for place in self._places:
-            for stem, _ in itertools.groupby(self._blocks.at(place), key=operator.itemgetter(0)):
+        for _, block in self._blocks.items():
+            for stem, _ in itertools.groupby(block, key=operator.itemgetter(0)):
                 yield stem
+
+    def files(self) -> Iterator[SourceFile]:
+        """Yields every file, in the order of the stems."""
+        for _, block in self._blocks.items():
+            yield from map(self._source_file, block)
 
     def __len__(self) -> int:
         return self._num_stems
@@ -138,24 +147,14 @@ class FilesByStem(Mapping[str, tuple[SourceFile, ...]]):
         return SourceFile(path, self._archive or container, offset, size)
 
 
-def read_file(file: SourceFile) -> bytes:
-    """Returns the bytes of a file.
-
-    Raises:
-      BadFileError: it cannot be read, or is shorter than when it was listed.
-    """
-    (data,) = read_ahead((file,))
-    if isinstance(data, BadFileError):
-        raise data
-    return data
-
-
 def read_pieces(file: SourceFile) -> Iterator[bytes]:
     """Yields the bytes of a file in pieces of up to 1 MiB.
 
     Raises:
       BadFileError: it cannot be read, or is shorter than when it was listed.
     """
+    if file.offset == UNREADABLE:
+        raise BadFileError(file.path, _UNREADABLE)
     try:
         with open(file.container, "rb") as stream:
             stream.seek(file.offset)
@@ -181,6 +180,8 @@ def read_ahead(files: Iterable[SourceFile]) -> Iterator[bytes | BadFileError]:
 
 
 def _open_ahead(file: SourceFile) -> io.FileIO | BadFileError:
+    if file.offset == UNREADABLE:
+        return BadFileError(file.path, _UNREADABLE)
     try:
         stream = open(file.container, "rb", buffering=0)
         os.posix_fadvise(stream.fileno(), file.offset, file.size, os.POSIX_FADV_WILLNEED)

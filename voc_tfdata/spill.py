@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar
 
 _IN_MEMORY = 8 << 20  # 8 MiB
 _WRITE_BYTES = 1 << 20  # 1 MiB, once there is a file
-_READ_BYTES = 4 << 10  # 4 KiB: most items
+_READ_BYTES = 8 << 10  # 8 KiB: most items
 _LENGTH = struct.Struct("<I")
 _RUN_ITEMS = 1 << 16  # sorted in memory, some 20 MB
 _BLOCK_ITEMS = 256  # read at once while runs are merged
@@ -31,7 +31,7 @@ Orderable = TypeVar("Orderable", bound=Any)
 
 
 class TemporaryFolderError(OSError):
-    """The temporary folder cannot be written: it is full."""
+    """The temporary folder is full, or cannot be written for another reason."""
 
 
 class Spill(Generic[T]):
@@ -44,7 +44,6 @@ class Spill(Generic[T]):
         self._file = -1  # descriptor; there is none at first
         self._written = 0  # bytes in the file
         self._tail = bytearray()  # what comes after those
-        self._count = 0
 
     def append(self, item: T) -> int:
         """Adds an item and returns its place, for at().
@@ -56,7 +55,6 @@ class Spill(Generic[T]):
         data = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
         self._tail += _LENGTH.pack(len(data))
         self._tail += data
-        self._count += 1
         if len(self._tail) > (_IN_MEMORY if self._file < 0 else _WRITE_BYTES):
             self._write_tail()
         return place
@@ -65,8 +63,8 @@ class Spill(Generic[T]):
         """Returns the item that append gave this place."""
         return self._read(place)[0]
 
-    def __len__(self) -> int:
-        return self._count
+    def __reduce__(self) -> Any:
+        raise TypeError("a Spill stays in its process; iterate over its items")
 
     def items(self) -> Iterator[tuple[int, T]]:
         """Yields (place, item) of each, in the order they came."""
@@ -101,7 +99,8 @@ class Spill(Generic[T]):
                 left = left[os.write(self._file, left) :]
         except OSError as err:
             reason = f"{err.strerror}; set TMPDIR to another folder"
-            raise TemporaryFolderError(err.errno, reason, tempfile.gettempdir()) from err
+            folder = tempfile.tempdir or os.environ.get("TMPDIR", "/tmp")
+            raise TemporaryFolderError(err.errno, reason, str(folder)) from err
         self._written += len(self._tail)
         self._tail = bytearray()
 
@@ -136,6 +135,9 @@ class Sorter(Collection[Orderable]):
         for item in items:
             self.add(item)
 
+    def __reduce__(self) -> Any:
+        return _sort, (list(self),)
+
     def __len__(self) -> int:
         return self._count
 
@@ -153,3 +155,9 @@ class Sorter(Collection[Orderable]):
     def _read(self, places: Iterable[int]) -> Iterator[Orderable]:
         for place in places:
             yield from self._blocks.at(place)
+
+
+def _sort(items: list[Orderable]) -> Sorter[Orderable]:
+    sorter: Sorter[Orderable] = Sorter()
+    sorter.extend(items)
+    return sorter

@@ -210,9 +210,11 @@ def check_disjoint(lists: Mapping[str, Iterable[str]]) -> None:
         if not both or _is_union(a, b, name_a, counts) or _is_union(b, a, name_b, counts):
             continue
         named = ", ".join(sorted(image_id for numbers in both for image_id in some[numbers])[:_NAMED])
+        total = sum(counts[numbers] for numbers in both)
+        more = " ..." if total > _NAMED else ""
         raise ValueError(
-            f"{sum(counts[numbers] for numbers in both)} images are in split {name_a!r} and in {name_b!r} ({named} "
-            "...): a model would be tested on what it was trained on; correct the lists, or name others in --splits"
+            f"{total} image{'s are' if total > 1 else ' is'} in split {name_a!r} and in {name_b!r} ({named}{more}): a "
+            "model would be tested on what it was trained on; correct the lists, or name others in --splits"
         )
 
 

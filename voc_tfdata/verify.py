@@ -49,7 +49,7 @@ def _record_faults(records_dir: Path, name: str, split: Split, classes: tuple[st
     for shard in split.shards:
         expected = tuple(itertools.islice(ids, shard.num_examples))
         labels: list[tuple[list[int], list[int]]] = []
-        faults = list(_shard_faults(records_dir, shard, expected, labels))
+        faults = list(_shard_faults(records_dir, shard, expected, labels, len(classes)))
         complete &= not faults
         yield from faults
         for multi_hot, ignore in labels:
@@ -61,8 +61,9 @@ def _record_faults(records_dir: Path, name: str, split: Split, classes: tuple[st
 
 
 def _shard_faults(
-    records_dir: Path, shard: Shard, ids: tuple[str, ...], labels: list[tuple[list[int], list[int]]]
+    records_dir: Path, shard: Shard, ids: tuple[str, ...], labels: list[tuple[list[int], list[int]]], num_classes: int
 ) -> Iterator[str]:
+    """Yields what is wrong with a shard; adds the (multi_hot, ignore) of each sound record to labels."""
     path = records_dir / shard.file
     number = -1
     try:
@@ -72,7 +73,10 @@ def _shard_faults(
                 where += f", image {ids[number]}"
             try:
                 fields = decode_example(payload)
-                labels.append((fields["image/class/multi_hot"], fields["image/class/ignore"]))
+                multi_hot, ignore = fields["image/class/multi_hot"], fields["image/class/ignore"]
+                if not len(multi_hot) == len(ignore) == num_classes:
+                    raise ValueError(f"has labels of {len(multi_hot)} classes, the manifest names {num_classes}")
+                labels.append((multi_hot, ignore))
                 if number < len(ids) and fields["image/source_id"] != [ids[number].encode()]:
                     yield f"{where}: holds image {fields['image/source_id'][0].decode()!r}"
                 yield from _picture_faults(fields["image/encoded"][0], fields, where)
