@@ -16,7 +16,7 @@ PACKAGE = ROOT / "voc_tfdata"
 LAYERS = [
     ["version", "classes", "commands", "spill"],
     ["transfer", "remote", "remote_files"],
-    ["source_files", "devkit", "pairing", "annotations", "jpeg", "images", "splits"],
+    ["source_files", "tar_members", "devkit", "pairing", "annotations", "jpeg", "images", "splits"],
     ["examples"],
     ["manifest", "records", "streaming", "mirror"],
     ["workers", "beam_workers", "scan", "plan", "publish", "upload", "shards", "describe", "verify", "convert", "cli"],

@@ -6,21 +6,17 @@ path = devkit.annotations["2007_000027"][0].path
 
 from __future__ import annotations
 
-import itertools
-import operator
 import os
-import posixpath
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from voc_tfdata.source_files import UNREADABLE, FilesByStem, Notice, SourceFile, stem_of
+from voc_tfdata.source_files import FilesByStem, Notice, SourceFile, is_litter, stem_of
 from voc_tfdata.spill import Sorter
+from voc_tfdata.tar_members import TarMembers
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-_MAX_HOPS = 40  # from link to link, as Linux goes (path_resolution(7))
-_SYSTEM_LITTER = ("thumbs.db", "desktop.ini", "@eadir", "__macosx", "lost+found")
 _FOLDERS = {"Annotations": (".xml",), "JPEGImages": PICTURE_SUFFIXES, "ImageSets/Main": (".txt",)}
 
 
@@ -105,7 +101,7 @@ def _open_folder(root: Path) -> Devkit:
                 name = entry.name
                 if not name.isascii():  # UTF-8, whatever the locale
                     name = os.fsencode(name).decode("utf-8", "surrogateescape")
-                if _is_litter(name):
+                if is_litter(name):
                     continue
                 try:
                     is_folder, is_file = entry.is_dir(), entry.is_file()
@@ -125,7 +121,7 @@ def _open_folder(root: Path) -> Devkit:
 def _open_tar(path: Path) -> Devkit:
     try:
         with tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as archive:
-            members = _TarMembers(archive)
+            members = TarMembers(archive)
     except tarfile.ReadError as err:
         raise ValueError(
             f"{path} is no readable uncompressed .tar ({err}); unpack it and give the folder in --voc_root"
@@ -158,79 +154,6 @@ def _open_tar(path: Path) -> Devkit:
     return _make_devkit(f"{path}/{root}".rstrip("/"), listings, list(folders), list(nested), archive=str(path))
 
 
-class _TarMembers:
-    """The files in a .tar, links resolved, litter left out. Of several of one name the last counts, as in unpacking.
-
-    Raises:
-      tarfile.ReadError: it is damaged or cut off.
-    """
-
-    def __init__(self, archive: tarfile.TarFile) -> None:
-        self.roots: set[str] = set()  # what stands before Annotations/ in the names of annotations
-        self._files: Sorter[tuple[str, int, int, int]] = Sorter()  # name, position in the .tar, offset, size
-        links: dict[str, tuple[int, str]] = {}  # position in the .tar, target
-        for number, member in enumerate(archive):
-            archive.members.clear()  # type: ignore[attr-defined]  # it would keep them all, a kilobyte each
-            name = posixpath.normpath(member.name).lstrip("/")
-            if member.isdir() or any(_is_litter(part) for part in name.split("/")):
-                continue
-            if member.islnk() or member.issym():
-                folder = "" if member.islnk() else posixpath.dirname(name)
-                links[name] = number, posixpath.normpath(posixpath.join(folder, member.linkname)).lstrip("/")
-                continue
-            plain = member.isreg() and not member.issparse()
-            self._files.add((name, number, member.offset_data if plain else UNREADABLE, member.size if plain else 0))
-            self._note_root(name)
-        archive.fileobj.seek(archive.offset)  # type: ignore[union-attr]
-        if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # type: ignore[union-attr]
-            # tarfile takes it for the end, and leaves out what follows.
-            raise tarfile.ReadError(f"damaged or cut off at byte {archive.offset:,}")
-        self._linked = self._resolve(links)
-        for name, (offset, _) in self._linked.items():
-            if offset != UNREADABLE:
-                self._note_root(name)
-
-    def list_files(self) -> Iterator[tuple[str, int, int]]:
-        """Yields (name, offset, size); the offset is UNREADABLE for what is no whole file in there."""
-        for name, _, offset, size in self._list_regular():
-            if name not in self._linked:
-                yield name, offset, size
-        for name, (offset, size) in self._linked.items():
-            yield name, offset, size
-
-    def _list_regular(self) -> Iterator[tuple[str, int, int, int]]:
-        for _, same in itertools.groupby(self._files, key=operator.itemgetter(0)):
-            *_, last = same
-            yield last
-
-    def _resolve(self, links: dict[str, tuple[int, str]]) -> dict[str, tuple[int, int]]:
-        """Returns (offset, size) of the file that each link ends at, less the links that a later file replaces."""
-        named = links.keys() | {target for _, target in links.values()}
-        places = {name: place for name, *place in self._list_regular() if name in named} if links else {}
-        links = {name: link for name, link in links.items() if name not in places or places[name][0] < link[0]}
-        resolved = {}
-        for name in links:
-            end, hops = name, 0
-            while end in links and hops < _MAX_HOPS:
-                end, hops = links[end][1], hops + 1
-            _, offset, size = places[end] if end in places and end not in links else (0, UNREADABLE, 0)
-            resolved[name] = offset, size
-        return resolved
-
-    def _note_root(self, name: str) -> None:
-        root = _root_in_tar(name)
-        if root is not None:
-            self.roots.add(root)
-
-
-def _root_in_tar(name: str) -> str | None:
-    """Returns what stands before Annotations/ in the name of an annotation, None for another name."""
-    folders = name.split("/")[:-1]
-    if "Annotations" not in folders or not name.lower().endswith(".xml"):
-        return None
-    return "".join(f"{folder}/" for folder in folders[: folders.index("Annotations")])
-
-
 def _make_devkit(
     root: str, listings: Mapping[str, _Listing], folders: list[str], nested: list[str], archive: str = ""
 ) -> Devkit:
@@ -256,10 +179,6 @@ def _make_devkit(
         lists={stem_of(file.name): file for file in lists.files()},
         folders=tuple(sorted(folders)),
     )
-
-
-def _is_litter(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _SYSTEM_LITTER
 
 
 def some_of(names: list[str], limit: int = 10) -> str:

@@ -24,6 +24,7 @@ _FILES_AHEAD = 4
 _PIECE_BYTES = 1 << 20  # 1 MiB
 _BLOCK_FILES = 256
 UNREADABLE = -1  # offset of what is no whole file in a .tar: a broken link, a sparse file, a pipe
+_SYSTEM_LITTER = ("thumbs.db", "desktop.ini", "@eadir", "__macosx", "lost+found")
 _File = tuple[str, str, int, int]  # stem, suffix, offset, size
 
 
@@ -213,3 +214,8 @@ def _describe_cut(file: SourceFile, num_bytes: int) -> str:
 def stem_of(name: str) -> str:
     """Returns a file name less its last suffix: 'end.' of 'end..jpg', 'cam.v2' of 'cam.v2.xml'."""
     return os.path.splitext(name)[0]
+
+
+def is_litter(name: str) -> bool:
+    """Returns whether a file or folder of this name is one that systems leave about."""
+    return name.startswith(".") or name.lower() in _SYSTEM_LITTER
