@@ -7,9 +7,13 @@ import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.peers.measure import BATCH_SIZE, IMAGE_SIZE, measure
 from benchmarks.repeat_records import repeat_records
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 MODES = {
     "decode": "original",
@@ -20,7 +24,8 @@ MODES = {
 }
 
 
-def make(args: argparse.Namespace) -> Callable[[], int]:
+def open_dataset(args: argparse.Namespace) -> tuple[tf.data.Dataset, int]:
+    """Returns the endless data set of the task and the number of its batches in an epoch."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from voc_tfdata.manifest import read_manifest
     from voc_tfdata.speed import Settings, make_dataset
@@ -34,8 +39,13 @@ def make(args: argparse.Namespace) -> Callable[[], int]:
         image_size=IMAGE_SIZE,
         num_threads=args.threads,
     )
-    batches = iter(make_dataset(MODES[args.task], settings))
-    steps = -(-read_manifest(records).splits["train"].num_examples // BATCH_SIZE)
+    num_examples = read_manifest(records).splits["train"].num_examples
+    return make_dataset(MODES[args.task], settings), -(-num_examples // BATCH_SIZE)
+
+
+def make(args: argparse.Namespace) -> Callable[[], int]:
+    ds, steps = open_dataset(args)
+    batches = iter(ds)
 
     def run_epoch() -> int:
         epoch = itertools.islice(batches, steps)

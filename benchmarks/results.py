@@ -19,17 +19,18 @@ TITLES = {
     "store_crop_flip": "Stored pixels -> random crop 224x224 + flip, shuffled",
     "read": "Read only",
 }
-OURS = "ours"
+OURS, OURS_IN_GRAPH = "ours", "ours_in_graph"
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be reached: images/s of ours in a task, over those of another run, or alone."""
+    """What is to be reached: images/s in a task, over those of another run, or alone."""
 
     text: str
     task: str
     over: tuple[str, str] | None  # (module, task); None: images/s
     at_least: float
+    by: str = OURS  # the module that is measured
 
 
 TARGETS = (
@@ -39,7 +40,8 @@ TARGETS = (
     Target("x FFCV jpg", "decode", ("peers.ffcv_loader", "decode"), 1.8),
     Target("x tf.data stream with a buffer of 1,024", "decode", ("peers.tfdata_stream", "decode"), 1.05),
     Target("x torch DataLoader + cv2", "crop_flip", ("peers.torch_cv2", "crop_flip"), 1.2),
-    Target("x FFCV raw", "store", ("peers.ffcv_loader", "store"), 1.0),
+    Target("x FFCV raw, both by a Python loop", "store", ("peers.ffcv_loader", "store"), 1.0),
+    Target("in a tf.function, x FFCV raw", "store", ("peers.ffcv_loader", "store"), 1.0, by=OURS_IN_GRAPH),
     Target("x raw pixels in TFRecords", "store", ("peers.tfdata_stream", "store"), 8.0),
     Target("images/s", "store_crop_flip", None, 25_000),
     Target("x FFCV raw with its crop and flip", "store_crop_flip", ("peers.ffcv_loader", "store_crop_flip"), 0.8),
@@ -118,7 +120,7 @@ def draw_chart(rounds: Rounds, path: Path) -> None:
     for task, axes in zip(tasks, panels[:, 0], strict=True):
         ranked = _ranked(rounds, task)[::-1]  # the fastest on top
         rates = [statistics.median(rates_of(rounds, module, task)) for module, _ in ranked]
-        colours = ["tab:orange" if module == OURS else "tab:gray" for module, _ in ranked]
+        colours = ["tab:orange" if module in (OURS, OURS_IN_GRAPH) else "tab:gray" for module, _ in ranked]
         bars = axes.barh([name for _, name in ranked], rates, color=colours)
         axes.bar_label(bars, [f"{rate:,.0f}" for rate in rates], padding=3, fontsize=8)
         axes.set_title(f"{TITLES[task]}, images/s", fontsize=10, loc="left")
@@ -158,9 +160,9 @@ def _target_rows(rounds: Rounds) -> list[str]:
     rows = ["| | at least | measured | |", "|---|---|---|---|"]
     for target in TARGETS:
         if target.over:
-            measured, pattern = ratio_of(rounds, (OURS, target.task), target.over), "{:.2f}"
+            measured, pattern = ratio_of(rounds, (target.by, target.task), target.over), "{:.2f}"
         else:
-            rates = rates_of(rounds, OURS, target.task)
+            rates = rates_of(rounds, target.by, target.task)
             measured, pattern = statistics.median(rates) if rates else None, "{:,.0f}"
         wanted = f"{target.at_least:,.0f}" if target.over is None else f"{target.at_least:g}"
         verdict = _verdict(measured is not None and measured >= target.at_least, measured)

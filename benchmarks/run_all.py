@@ -37,10 +37,11 @@ _ONLY = flags.DEFINE_list(
     "only", [], "Modules or tasks to run (default: all), e.g. ours,torch_cv2 or store; their report goes to --work_dir."
 )
 
-OURS = "ours"
+OURS, OURS_IN_GRAPH = "ours", "ours_in_graph"
 # module, environment, tasks
 RUNS = (
     (OURS, "ours", ("decode", "crop_flip", "store", "store_crop_flip", "read")),
+    (OURS_IN_GRAPH, "ours", ("store",)),
     ("peers.bare_libjpeg_turbo", "peers", ("decode", "crop_flip")),
     ("peers.torch_cv2", "peers", ("decode", "crop_flip")),
     ("peers.torch_pillow", "peers", ("decode", "crop_flip")),
