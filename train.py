@@ -144,17 +144,13 @@ def _train_and_evaluate(manifest: Manifest, records_dir: Path, best: str) -> Non
         hosts.broadcast("done", strategy)  # the others stay until then: one that ends takes all with it
 
 
-def _train(strategy: tf.distribute.Strategy, manifest: Manifest, records_dir: Path) -> None:
-    import keras
+def _resolve_flags(strategy: tf.distribute.Strategy, manifest: Manifest) -> dict[str, object]:
+    """Sets the flags that this machine decides and returns what makes the run this one and no other.
 
+    Raises:
+      ValueError: the batch cannot be split over the devices, or XLA cannot compile for them.
+    """
     from voc_tfdata import devices, hosts
-    from voc_tfdata.dataset import epoch_steps, eval_dataset, train_dataset
-    from voc_tfdata.evaluation import evaluate
-    from voc_tfdata.losses import weight_positives
-    from voc_tfdata.optimizers import learning_rate_at
-    from voc_tfdata.run_folder import prepare_folder
-    from voc_tfdata.train_step import make_train_step
-    from voc_tfdata.training import train
 
     replicas, num_hosts = strategy.num_replicas_in_sync, hosts.count_hosts(strategy)
     if _BATCH_SIZE.value < replicas:
@@ -176,8 +172,25 @@ def _train(strategy: tf.distribute.Strategy, manifest: Manifest, records_dir: Pa
         identity["cache"] = _CACHE.value  # windows out of stored pictures are other windows
     if num_hosts > 1:
         identity["hosts"] = num_hosts
+    return identity
+
+
+def _train(strategy: tf.distribute.Strategy, manifest: Manifest, records_dir: Path) -> None:
+    import keras
+
+    from voc_tfdata import devices, hosts
+    from voc_tfdata.dataset import epoch_steps, eval_dataset, train_dataset
+    from voc_tfdata.evaluation import evaluate
+    from voc_tfdata.losses import weight_positives
+    from voc_tfdata.optimizers import learning_rate_at
+    from voc_tfdata.run_folder import prepare_folder
+    from voc_tfdata.train_step import make_train_step
+    from voc_tfdata.training import train
+
+    identity = _resolve_flags(strategy, manifest)
     out_dir = prepare_folder(_OUT_DIR.value, identity, strategy, flags_text=_format_flags(), resume=_RESUME.value)
 
+    replicas, num_hosts = strategy.num_replicas_in_sync, hosts.count_hosts(strategy)
     reading: dict[str, Any] = {
         "batch_size": _BATCH_SIZE.value,
         "image_size": _IMAGE_SIZE.value,
