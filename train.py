@@ -84,7 +84,9 @@ _JIT_COMPILE = flags.DEFINE_bool(
 )
 _DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "Deterministic ops: equal runs are equal to the bit.")
 _RESUME = flags.DEFINE_bool("resume", True, "Go on with the run in out_dir; false deletes it and starts anew.")
-_CHECKPOINT_MINUTES = flags.DEFINE_float("checkpoint_minutes", 10.0, "Save the state so often, and at the end.", 0.0)
+_CHECKPOINT_MINUTES = flags.DEFINE_float(
+    "checkpoint_minutes", 10.0, "Save the state so often, after epoch 1, at the end.", 0.0
+)
 _EVAL_ONLY = flags.DEFINE_bool("eval_only", False, "Evaluate a checkpoint, train nothing.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "", "Model of --eval_only; default: out_dir/best.keras.")
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", True, "Write TensorBoard scalars.")

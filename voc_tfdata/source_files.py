@@ -28,7 +28,7 @@ _SYSTEM_LITTER = ("thumbs.db", "desktop.ini", "@eadir", "__macosx", "lost+found"
 _File = tuple[str, str, int, int]  # stem, suffix, offset, size
 
 
-_UNREADABLE = "is no whole file in the .tar (a broken link, a sparse file, a pipe); unpack it and give the folder"
+_WHY_UNREADABLE = "is no whole file in the .tar (a broken link, a sparse file, a pipe); unpack it and give the folder"
 
 
 class BadFileError(ValueError):
@@ -155,7 +155,7 @@ def read_pieces(file: SourceFile) -> Iterator[bytes]:
       BadFileError: it cannot be read, or is shorter than when it was listed.
     """
     if file.offset == UNREADABLE:
-        raise BadFileError(file.path, _UNREADABLE)
+        raise BadFileError(file.path, _WHY_UNREADABLE)
     try:
         with open(file.container, "rb") as stream:
             stream.seek(file.offset)
@@ -182,7 +182,7 @@ def read_ahead(files: Iterable[SourceFile]) -> Iterator[bytes | BadFileError]:
 
 def _open_ahead(file: SourceFile) -> io.FileIO | BadFileError:
     if file.offset == UNREADABLE:
-        return BadFileError(file.path, _UNREADABLE)
+        return BadFileError(file.path, _WHY_UNREADABLE)
     try:
         stream = open(file.container, "rb", buffering=0)
         os.posix_fadvise(stream.fileno(), file.offset, file.size, os.POSIX_FADV_WILLNEED)

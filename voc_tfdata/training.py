@@ -82,7 +82,7 @@ def train(
       patience: epochs without a better monitor that end the training; 0 is never.
       definition: of average precision.
       resize: of the pictures, kept in best.keras.
-      checkpoint_minutes: a state is saved so long after the last one, and at the end. What a kill costs, at most.
+      checkpoint_minutes: a state is saved so long after the last one, after the first epoch and at the end.
       tensorboard: whether to write scalars.
       profile: whether to write a TensorBoard profile of a few steps.
       strategy: that the model was made under; the current one by default.
@@ -184,8 +184,8 @@ def train(
             if chief:
                 write_history(out_dir / HISTORY_NAME, state.history)
                 write_scalars(writer, row)
-            if until == end and (why_stop() or is_due()):
-                save()
+            if until == end and (epoch == 1 or why_stop() or is_due()):
+                save()  # after the first epoch in any case: from then on the folder tells whose best.keras it holds
     except FloatingPointError as err:
         raise RuntimeError(f"training diverged by step {state.step}: {err}; {_DIVERGED}") from err
     logging.info("training ends: %s; best %s in epoch %d", reason, monitor, state.best_epoch)
