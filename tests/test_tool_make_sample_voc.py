@@ -15,8 +15,9 @@ from PIL import Image
 
 from tools import make_sample_voc as tool
 from tools.make_sample_voc import make_sample_voc
-from tools.sample_drawings import DRAWINGS, box, render
+from tools.sample_drawings import DRAWINGS
 from tools.sample_pictures import find_box, paste, turn
+from tools.sample_shapes import box, render
 from voc_tfdata.classes import VOC_CLASSES
 
 ROOT = Path(__file__).resolve().parents[1]
