@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from voc_tfdata.fetch import RecordTable, check_record, empty_at_error, fetch_record, record_table
+from voc_tfdata.fetch import RecordTable, check_records, empty_at_error, fetch_records, record_table
 from voc_tfdata.inline_map import map_inline
 from voc_tfdata.records import FOOTER_BYTES, HEADER_BYTES, SplitIndex, frame_record
 
@@ -41,20 +41,22 @@ def write_shards(folder: Path, per_shard: int) -> SplitIndex:
 
 
 def test_each_record_comes_back_eagerly_and_in_a_map(table: RecordTable) -> None:
-    assert [fetch_record(table, tf.constant(i, tf.int64)).numpy() for i in range(7)] == PAYLOADS
-    backwards = tf.data.Dataset.range(6, -1, -1)
-    assert list(backwards.map(lambda i: fetch_record(table, i)).as_numpy_iterator()) == PAYLOADS[::-1]
-    inline = map_inline(backwards, lambda i: fetch_record(table, i), num_calls=3)
-    assert list(inline.as_numpy_iterator()) == PAYLOADS[::-1]
+    backwards = tf.range(6, -1, -1, dtype=tf.int64)
+    assert [payload.numpy() for payload in fetch_records(table, backwards)] == PAYLOADS[::-1]
+    ds = tf.data.Dataset.from_tensor_slices(backwards)
+    assert list(ds.map(lambda i: fetch_records(table, i[None])[0]).as_numpy_iterator()) == PAYLOADS[::-1]
+    pairs = map_inline(ds.take(6).batch(2, drop_remainder=True), lambda i: tuple(fetch_records(table, i)), num_calls=3)
+    assert [p for pair in pairs.as_numpy_iterator() for p in pair] == PAYLOADS[:0:-1]
 
 
 def test_a_table_of_many_shards_takes_no_switch(tmp_path: Path) -> None:
+    def count_ops(table: RecordTable) -> int:
+        function = tf.function(lambda i: fetch_records(table, i)).get_concrete_function(tf.TensorSpec([2], tf.int64))
+        return len(function.graph.get_operations())
+
     table = record_table(write_shards(tmp_path, 1))
     assert table.places.numpy()[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 6]
-    function = tf.function(lambda i: fetch_record(table, i)).get_concrete_function(tf.TensorSpec([], tf.int64))
-    few = record_table(write_shards(tmp_path, 7))
-    again = tf.function(lambda i: fetch_record(few, i)).get_concrete_function(tf.TensorSpec([], tf.int64))
-    assert len(function.graph.get_operations()) == len(again.graph.get_operations())
+    assert count_ops(table) == count_ops(record_table(write_shards(tmp_path, 7)))
 
 
 @pytest.mark.parametrize("damage", ["payload", "length", "cut", "gone"])
@@ -69,14 +71,15 @@ def test_a_record_that_cannot_be_read_is_named(table: RecordTable, damage: str) 
         data = bytearray(path.read_bytes())
         data[70_016 + (12 if damage == "payload" else 0)] ^= 1
         path.write_bytes(data)
-    bad = tf.constant(5, tf.int64)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"record\] \[1\] \[of\] \[.*shard \[4\].*--verify"):
-        fetch_record(table, bad)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"record\] \[1\] \[of\] \[.*shard \[4\].*--verify"):
-        next(iter(tf.data.Dataset.from_tensors(bad).map(lambda i: fetch_record(table, i))))
-    if damage != "gone":
-        assert fetch_record(table, tf.constant(4, tf.int64)).numpy() == PAYLOADS[4]  # the one before it is sound
-    assert fetch_record(table, tf.constant(0, tf.int64)).numpy() == PAYLOADS[0]
+    wanted = r"record\] \[1\] \[of\] \[.*shard \[4\].*--verify"
+    for indices in ([5], [0, 5], [5, 3, 1]):
+        bad = tf.constant(indices, tf.int64)
+        with pytest.raises(tf.errors.InvalidArgumentError, match=wanted):
+            fetch_records(table, bad)
+        with pytest.raises(tf.errors.InvalidArgumentError, match=wanted):
+            next(iter(tf.data.Dataset.from_tensors(bad).map(lambda i: fetch_records(table, i))))
+    sound = [0, 1, 2] if damage == "gone" else [0, 1, 2, 4]  # 4 lies before it in its file
+    assert [p.numpy() for p in fetch_records(table, tf.constant(sound, tf.int64))] == [PAYLOADS[i] for i in sound]
 
 
 def test_streams_stop_at_the_first_error(tmp_path: Path) -> None:
@@ -89,4 +92,15 @@ def test_streams_stop_at_the_first_error(tmp_path: Path) -> None:
 
 def test_the_overhead_of_a_frame_is_what_the_format_says() -> None:
     assert len(frame_record(b"abc")) == HEADER_BYTES + 3 + FOOTER_BYTES == 19
-    assert check_record(tf.constant("abc"), tf.constant("f"), tf.constant(0)).numpy() == b"abc"
+
+
+def test_the_first_of_several_bad_records_is_named() -> None:
+    good, bad, paths, numbers = (
+        tf.constant("abc"),
+        tf.constant(""),
+        tf.constant(["f", "g", "h"]),
+        tf.constant([3, 4, 5]),
+    )
+    assert [p.numpy() for p in check_records([good, good, good], paths, numbers)] == [b"abc"] * 3
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"record\] \[4\] \[of\] \[g"):
+        check_records([good, bad, bad], paths, numbers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from voc_tfdata.loading import apply_difficult, count_cores, set_threads
+from voc_tfdata.loading import apply_difficult, count_cores, group_size, set_threads
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,11 @@ def test_threads_are_set_and_nothing_is_tuned() -> None:
     assert options.threading.private_threadpool_size == 5
     assert options.autotune.enabled is False
     assert count_cores() >= 1
+
+
+@pytest.mark.parametrize(
+    "share, record_bytes, wanted",
+    [(32, 91_000, 4), (30, 91_000, 3), (7, 91_000, 1), (1, 91_000, 1), (32, 300_000, 2), (32, 5_000_000, 1)],
+)
+def test_pictures_are_loaded_in_groups_that_divide_a_batch(share: int, record_bytes: int, wanted: int) -> None:
+    assert group_size(share, record_bytes) == wanted

@@ -79,24 +79,37 @@ def test_a_window_is_the_same_part_of_the_decoded_picture() -> None:
 
 
 def test_windows_keep_to_area_aspect_and_picture() -> None:
-    rng = np.random.RandomState(0)
-    areas, ratios, corners = [], [], []
-    for _ in range(300):
-        draws = tf.constant(rng.rand(transforms.NUM_DRAWS), tf.float32)
-        top, left, height, width = transforms.sample_window(draws, tf.constant(300), tf.constant(400)).numpy()
-        assert 0 <= top <= 300 - height and 0 <= left <= 400 - width and height >= 1 and width >= 1
-        areas.append(height * width / 120_000)
-        ratios.append(width / height)
-        corners.append((top, left))
-    assert 0.07 <= min(areas) < 0.15 and 0.75 < max(areas) <= 1
-    assert 0.73 <= min(ratios) < 0.8 and 1.25 < max(ratios) <= 1.36  # 3/4 to 4/3, rounded to pixels
-    assert len(set(corners)) > 250
+    draws = tf.constant(np.random.RandomState(0).rand(300, transforms.NUM_DRAWS), tf.float32)
+    windows = transforms.sample_windows(draws, tf.fill([300], 300), tf.fill([300], 400)).numpy()
+    top, left, height, width = windows.T
+    assert (0 <= top).all() and (top <= 300 - height).all() and (0 <= left).all() and (left <= 400 - width).all()
+    assert height.min() >= 1 and width.min() >= 1
+    areas, ratios = height * width / 120_000, width / height
+    assert 0.07 <= areas.min() < 0.15 and 0.75 < areas.max() <= 1
+    assert 0.73 <= ratios.min() < 0.8 and 1.25 < ratios.max() <= 1.36  # 3/4 to 4/3, rounded to pixels
+    assert len(set(zip(top.tolist(), left.tolist(), strict=True))) > 250
+
+
+def test_a_window_depends_on_its_own_picture_only() -> None:
+    rng = np.random.RandomState(2)
+    draws = tf.constant(rng.rand(1000, transforms.NUM_DRAWS), tf.float32)
+    heights, widths = (tf.constant(rng.randint(1, 600, 1000), tf.int64) for _ in range(2))
+    together = transforms.sample_windows(draws, heights, widths).numpy()
+    for i in range(100):
+        alone = transforms.sample_windows(draws[i : i + 1], heights[i : i + 1], widths[i : i + 1])
+        assert (alone.numpy()[0] == together[i]).all()
+    for size in (3, 7):
+        groups = [
+            transforms.sample_windows(draws[i : i + size], heights[i : i + size], widths[i : i + size])
+            for i in range(0, 1000, size)
+        ]
+        assert (np.concatenate(groups) == together).all()
 
 
 def test_a_window_is_found_in_a_very_narrow_picture() -> None:
     # 2 x 500: no window of 8 % of the area (80 pixels) is 3/4 to 4/3, so the largest of that aspect is taken: 2 x 3.
-    draws = tf.constant(np.random.RandomState(1).rand(transforms.NUM_DRAWS), tf.float32)
-    _, left, height, width = transforms.sample_window(draws, tf.constant(2), tf.constant(500)).numpy()
+    draws = tf.constant(np.random.RandomState(1).rand(1, transforms.NUM_DRAWS), tf.float32)
+    [[_, left, height, width]] = transforms.sample_windows(draws, tf.constant([2]), tf.constant([500])).numpy()
     assert (height, width) == (2, 3) and 0 <= left <= 497
 
 

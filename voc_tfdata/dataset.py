@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from voc_tfdata import arguments, examples, fetch, loading, order, records, store_batches
+from voc_tfdata import arguments, examples, loading, order, records, store_batches
 from voc_tfdata.data_service import distribute_steps, read_address
 from voc_tfdata.inline_map import map_inline
 from voc_tfdata.manifest import Manifest, find_split, read_manifest
@@ -146,7 +146,7 @@ def train_dataset(
         load = partial(
             loading.load_planned,
             plan=plan,
-            table=fetch.record_table(records.open_split(records_dir, split, check=check)),
+            index=records.open_split(records_dir, split, check=check),
             share=order.host_share(batch_size, (host, num_hosts)),
             **options,
         )
@@ -214,13 +214,14 @@ def eval_dataset(
         ds = store_batches.gather_in_order(store, batch_size=batch_size, difficult=difficult, num_threads=num_threads)
     else:
         ds = loading.load_in_order(
-            fetch.record_table(records.open_split(records_dir, split, check=check)),
+            records.open_split(records_dir, split, check=check),
+            batch_size=batch_size,
             num_classes=len(read_manifest(records_dir).classes),
             image_size=image_size,
             resize=resize,
             difficult=difficult,
             num_threads=num_threads,
-        ).batch(batch_size)
+        )
     return _finish(ds, _read_ids(records_dir, split) if with_ids else None, num_threads)
 
 

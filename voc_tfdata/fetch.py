@@ -1,7 +1,7 @@
 """Random access into plain TFRecord files, in the graph, without Python: record i of a split -> its bytes.
 
     table = record_table(index)                      # from records.open_split
-    payload = fetch_record(table, i)                 # string scalar; inside Dataset.map, too
+    [payload] = fetch_records(table, i[None])        # string scalars; inside Dataset.map, too
 
 TFRecordDataset can begin at a byte offset: a data set of one record that begins where record i does is a read of that
 record, its two checksums verified, on any file system that TensorFlow knows and for any number of shards. It costs
@@ -11,6 +11,7 @@ the same as slicing a memory-mapped shard, which verifies nothing and ends the p
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,30 +41,32 @@ def record_table(index: records.SplitIndex) -> RecordTable:
         return RecordTable(tf.constant(index.paths), tf.constant(places, tf.int64))
 
 
-def fetch_record(table: RecordTable, i: tf.Tensor) -> tf.Tensor:
-    """Returns the payload of record i, eagerly or in a graph.
+def fetch_records(table: RecordTable, indices: tf.Tensor) -> list[tf.Tensor]:
+    """Returns the payloads of some records, eagerly or in a graph.
 
     Args:
       table: of the split.
-      i: int64 scalar, 0..N-1.
+      indices: int64 [G], each 0..N-1; G is known.
 
     Returns:
-      string scalar.
+      G string scalars.
 
     Raises:
-      tf.errors.InvalidArgumentError: the record is damaged, cut off or gone; the message names shard and record.
+      tf.errors.InvalidArgumentError: a record is damaged, cut off or gone; the message names shard and record.
     """
-    shard, offset, number = tf.unstack(tf.gather(table.places, i))
-    path = tf.gather(table.paths, shard)
-    variant = tf.raw_ops.TFRecordDatasetV2(
-        filenames=path[None],
-        compression_type="",
-        buffer_size=tf.constant(0, tf.int64),  # 0: read what the record holds, no more
-        byte_offsets=offset[None],
-    )
-    from_here = tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string))
-    _, payload = empty_at_error(from_here, 1).get_single_element()
-    return check_record(payload, path, number)
+    shards, offsets, numbers = tf.unstack(tf.gather(table.places, indices), axis=1)
+    paths = tf.gather(table.paths, shards)
+    payloads, size = [], indices.shape[0]
+    for path, offset in zip(tf.split(paths, size), tf.split(offsets, size), strict=True):  # [1] each
+        variant = tf.raw_ops.TFRecordDatasetV2(
+            filenames=path,
+            compression_type="",
+            buffer_size=tf.constant(0, tf.int64),  # 0: read what the record holds, no more
+            byte_offsets=offset,
+        )
+        from_here = tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string))
+        payloads.append(empty_at_error(from_here, 1).get_single_element()[1])
+    return check_records(payloads, paths, numbers)
 
 
 def empty_at_error(ds: tf.data.Dataset, count: int | tf.Tensor) -> tf.data.Dataset:
@@ -78,12 +81,18 @@ def empty_at_error(ds: tf.data.Dataset, count: int | tf.Tensor) -> tf.data.Datas
     return tf.data.Dataset.zip(numbers, ds).ignore_errors().concatenate(end).take(count)
 
 
-def check_record(payload: tf.Tensor, path: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    """Returns the payload, after an assertion that it is not ""; the message names shard and record."""
+def check_records(payloads: Sequence[tf.Tensor], paths: tf.Tensor, numbers: tf.Tensor) -> list[tf.Tensor]:
+    """Returns the payloads (string scalars), after an assertion that none is "".
+
+    The message names the path (string [G]) and the number (int64 [G]) of the first that is.
+    """
+    lengths = tf.stack([tf.strings.length(payload) for payload in payloads])
+    bad = tf.argmin(lengths)
     # The raw op, with the parts of the message as they are: tf.debugging.Assert and tf.strings.format would do work
     # for every record that is sound.
     check = tf.raw_ops.Assert(
-        condition=tf.strings.length(payload) > 0, data=[tf.constant("record"), number, "of", path, REMEDY]
+        condition=lengths[bad] > 0,
+        data=[tf.constant("record"), tf.gather(numbers, bad), "of", tf.gather(paths, bad), REMEDY],
     )
     with tf.control_dependencies([] if check is None else [check]):  # None: run eagerly, it is done
-        return tf.identity(payload)
+        return [tf.identity(payload) for payload in payloads]

@@ -197,7 +197,7 @@ def read_dataset(settings: Settings) -> tf.data.Dataset:
         return batch.indices
 
     ds = tf.data.Dataset.counter().map(indices_of).unbatch()
-    ds = map_inline(ds, lambda i: fetch.fetch_record(table, i), num_calls=threads + READY)
+    ds = map_inline(ds, lambda i: fetch.fetch_records(table, i[None])[0], num_calls=threads + READY)
     return set_threads(ds.batch(settings.batch_size).prefetch(2), threads)
 
 

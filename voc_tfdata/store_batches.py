@@ -15,7 +15,6 @@ import tensorflow as tf
 
 from voc_tfdata import transforms
 from voc_tfdata.decoded import DecodedStore, StoreKey, map_store, open_or_build
-from voc_tfdata.fetch import record_table
 from voc_tfdata.inline_map import map_inline
 from voc_tfdata.loading import Plan, apply_difficult, load_in_order, set_threads
 from voc_tfdata.manifest import find_split, read_manifest
@@ -54,14 +53,15 @@ def open_split_store(
 
     def load() -> tf.data.Dataset:
         ds = load_in_order(
-            record_table(open_split(records_dir, split, check=check)),
+            open_split(records_dir, split, check=check),
+            batch_size=_WRITE_BATCH,
             num_classes=key.num_classes,
             image_size=key.size,
             resize=resize,
             difficult="ignore",
             num_threads=num_threads,
         )
-        ds = map_inline(ds.batch(_WRITE_BATCH), lambda images, labels, indices: (images, labels))
+        ds = map_inline(ds, lambda images, labels, indices: (images, labels))
         return set_threads(ds.prefetch(2), num_threads)
 
     return open_or_build(Path(cache_dir or Path(records_dir) / "decoded"), key, load)

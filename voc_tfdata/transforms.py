@@ -1,8 +1,8 @@
 """Stateless image operations: decode, crop, resize, flip, colour jitter.
 
     image = resize_image(decode_jpeg(jpeg), 224)                          # uint8 [224, 224, 3]
-    window = sample_window(draws, height, width)                          # int32 [4]
-    image = resize_image(decode_window(jpeg, window), 224)
+    windows = sample_windows(draws, heights, widths)                      # int32 [G, 4]
+    image = resize_image(decode_window(jpeg, windows[0]), 224)
 
 Every random choice is a function of numbers in [0, 1) that the caller draws (order.uniform_draws), one row of
 NUM_DRAWS an example. There is no control flow inside, so that map_inline can run all of it.
@@ -57,20 +57,20 @@ def resize_image(image: tf.Tensor, size: int, *, resize: str = "bilinear") -> tf
         # Cast first: the kernel loads float pixels as vectors, but uint8 pixels byte by byte, which takes 1.5 times
         # as long as casting and resizing together.
         pixels = tf.raw_ops.ResizeBilinear(
-            images=tf.cast(image, tf.float32)[None], size=[size, size], half_pixel_centers=True
+            images=tf.expand_dims(tf.cast(image, tf.float32), 0), size=[size, size], half_pixel_centers=True
         )
     else:
         sides = tf.shape(image)[:2]
         target = _fit(sides, size) if resize == "pad" else tf.constant([size, size])
         pixels = tf.raw_ops.ScaleAndTranslate(
-            images=image[None],
+            images=tf.expand_dims(image, 0),
             size=[size, size],
             scale=tf.cast(target, tf.float32) / tf.cast(sides, tf.float32),
             translation=tf.round(tf.cast(size - target, tf.float32) / 2),
             kernel_type="triangle",
             antialias=True,
         )
-    return tf.ensure_shape(tf.cast(tf.round(pixels[0]), tf.uint8), [size, size, 3])
+    return tf.ensure_shape(tf.cast(tf.round(tf.squeeze(pixels, 0)), tf.uint8), [size, size, 3])
 
 
 def _fit(sides: tf.Tensor, size: int) -> tf.Tensor:
@@ -79,31 +79,33 @@ def _fit(sides: tf.Tensor, size: int) -> tf.Tensor:
     return tf.maximum(tf.cast(tf.round(tf.cast(sides, tf.float64) * shrink), tf.int32), 1)
 
 
-def sample_window(draws: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """Returns a random window of an image, of 8 to 100 % of its area and aspect 3/4 to 4/3 (Inception).
+def sample_windows(draws: tf.Tensor, heights: tf.Tensor, widths: tf.Tensor) -> tf.Tensor:
+    """Returns a random window of each image, of 8 to 100 % of its area and aspect 3/4 to 4/3 (Inception).
 
     Of ten windows of uniform area and log-uniform aspect the first that fits is taken, or else the largest window of an
     allowed aspect; its place is uniform.
 
     Args:
-      draws: float32 [NUM_DRAWS] in [0, 1).
-      height: int scalar, of the image, in pixels.
-      width: int scalar.
+      draws: float32 [G, NUM_DRAWS] in [0, 1).
+      heights: int [G], of the images, in pixels.
+      widths: int [G].
 
     Returns:
-      int32 [4]: top, left, height, width in pixels.
+      int32 [G, 4]: top, left, height, width in pixels.
     """
-    sides = tf.cast(tf.stack([height, width]), tf.float32)  # [2]
-    area = tf.reduce_prod(sides) * (_MIN_AREA + (1 - _MIN_AREA) * draws[_AREAS])  # [10]
-    log_ratio = math.log(_MAX_RATIO) * (2 * draws[_RATIOS] - 1)  # of width to height
-    ratio_root = tf.exp(0.5 * tf.stack([-log_ratio, log_ratio]))  # [2, 10]
-    tries = tf.maximum(tf.round(tf.sqrt(area) * ratio_root), 1)
-    largest = tf.minimum(sides, tf.round(sides[::-1] * _MAX_RATIO))
-    tries = tf.concat([tries, largest[:, None]], axis=1)  # [2, 11], of which the last fits
-    fits = tf.reduce_all(tries <= sides[:, None], axis=0)
-    chosen = tries[:, tf.argmax(tf.cast(fits, tf.int32))]  # [2]
-    corner = tf.floor((sides - chosen + 1) * tf.stack([draws[TOP], draws[LEFT]]))
-    return tf.cast(tf.concat([tf.minimum(corner, sides - chosen), chosen], axis=0), tf.int32)
+    # In float64: exp of a vector and of a single number differ in the last digit, and float32's can tip a rounding. An
+    # image's window is to depend on its draws, not on its place among the others.
+    draws, sides = tf.cast(draws, tf.float64), tf.cast(tf.stack([heights, widths], axis=1), tf.float64)  # [G, 2]
+    area = tf.reduce_prod(sides, axis=1, keepdims=True) * (_MIN_AREA + (1 - _MIN_AREA) * draws[:, _AREAS])  # [G, 10]
+    log_ratio = math.log(_MAX_RATIO) * (2 * draws[:, _RATIOS] - 1)  # of width to height
+    ratio_root = tf.exp(0.5 * tf.stack([-log_ratio, log_ratio], axis=1))  # [G, 2, 10]
+    tries = tf.maximum(tf.round(tf.sqrt(area)[:, None] * ratio_root), 1)
+    largest = tf.minimum(sides, tf.round(sides[:, ::-1] * _MAX_RATIO))
+    tries = tf.concat([tries, largest[..., None]], axis=2)  # [G, 2, 11], of which the last fits
+    fits = tf.reduce_all(tries <= sides[..., None], axis=1)
+    chosen = tf.gather(tries, tf.argmax(tf.cast(fits, tf.int32), axis=1), axis=2, batch_dims=1)  # [G, 2]
+    corner = tf.floor((sides - chosen + 1) * draws[:, TOP : LEFT + 1])
+    return tf.cast(tf.concat([tf.minimum(corner, sides - chosen), chosen], axis=1), tf.int32)
 
 
 def flip_image(image: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
