@@ -26,7 +26,7 @@ def test_threads_are_set_and_nothing_is_tuned() -> None:
 
 @pytest.mark.parametrize(
     "share, record_bytes, wanted",
-    [(32, 91_000, 4), (30, 91_000, 3), (7, 91_000, 1), (1, 91_000, 1), (32, 300_000, 2), (32, 5_000_000, 1)],
+    [(32, 91_000, 8), (30, 91_000, 6), (11, 91_000, 1), (1, 91_000, 1), (32, 300_000, 2), (32, 5_000_000, 1)],
 )
 def test_pictures_are_loaded_in_groups_that_divide_a_batch(share: int, record_bytes: int, wanted: int) -> None:
     assert group_size(share, record_bytes) == wanted

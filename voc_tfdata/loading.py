@@ -22,7 +22,7 @@ from voc_tfdata.records import SplitIndex
 READY = 16
 
 # Pictures that one call loads; in a record of 1 MB they take 6 MB or so when decoded.
-_MAX_GROUP = 4
+_MAX_GROUP = 8
 _GROUP_BYTES = 1 << 20
 
 
