@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 
 from voc_tfdata.decoded import DecodedStore, StoreKey, map_store, open_or_build
+from voc_tfdata.machine import call_in_new_process, read_heap_mb
 
 N, S, C = 10, 8, 3
 PICTURES = np.random.RandomState(0).randint(0, 256, (N, S, S, 3)).astype(np.uint8)
@@ -56,6 +57,23 @@ def test_a_mirrored_store_holds_each_picture_and_its_mirror_image(tmp_path: Path
 def test_a_second_opening_reads_no_record(tmp_path: Path) -> None:
     make(tmp_path)
     assert (pixels_of(make(tmp_path, read=refuse)) == PICTURES).all()
+
+
+def grow_heap(store: DecodedStore) -> float:
+    """Returns by how many MiB reading one picture of a store makes this process's own memory grow."""
+    next(iter(tf.data.Dataset.range(1)))
+    before = read_heap_mb()
+    ds = map_store(store, lambda pixels: tf.data.Dataset.range(store.key.num_pictures).map(lambda i: pixels[i]))
+    next(iter(ds))
+    return read_heap_mb() - before
+
+
+def test_the_mapped_pixels_are_not_copied_into_memory(tmp_path: Path) -> None:
+    key = replace(KEY, num_examples=600, size=512)
+    with open(tmp_path / "pixels", "wb") as file:
+        file.truncate(key.num_bytes)  # 450 MiB, a hole
+    growth = call_in_new_process(grow_heap, DecodedStore(tmp_path / "pixels", key, np.zeros((600, C), np.int8)))
+    assert not growth > 100  # nan where there is no /proc
 
 
 @pytest.mark.parametrize(

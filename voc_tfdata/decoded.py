@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from absl import logging
+from tensorflow.core.framework.attr_value_pb2 import AttrValue
 from tqdm import tqdm
 
 _FORMAT = 1
@@ -126,7 +127,11 @@ def map_store(store: DecodedStore, make_dataset: Callable[[tf.Tensor], tf.data.D
     @tf.autograph.experimental.do_not_convert
     def map_file(_: tf.Tensor) -> tf.data.Dataset:
         # Inside, not as an element of the outer data set: a saved iterator would hold that, all the pixels.
-        return make_dataset(tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=shape, memory_region_name=str(store.path)))
+        pixels = tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=shape, memory_region_name=str(store.path))
+        # TensorFlow's constant folding copies what it folds before it looks at the size: all the pixels into memory,
+        # at each iteration. It passes by an op with this attribute, which, empty, has no other effect.
+        pixels.op._set_attr("_scoped_allocator", AttrValue(list=AttrValue.ListValue()))
+        return make_dataset(pixels)
 
     return tf.data.Dataset.from_tensors(0).flat_map(map_file)
 
