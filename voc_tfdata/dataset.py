@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from voc_tfdata import arguments, examples, loading, order, records, store_batches
+from voc_tfdata import arguments, examples, fetch, loading, order, records, store_batches
 from voc_tfdata.data_service import distribute_steps, read_address
 from voc_tfdata.inline_map import map_inline
 from voc_tfdata.manifest import Manifest, find_split, read_manifest
@@ -261,7 +261,7 @@ def read_examples(records_dir: str | Path, split: str, *, cache_dir: str | Path 
     ds = (
         stream_records(str(records_dir), shards)
         if is_uri(records_dir)
-        else loading.read_in_order(Path(records_dir), shards)
+        else fetch.read_in_order(Path(records_dir), shards)
     )
 
     @tf.autograph.experimental.do_not_convert

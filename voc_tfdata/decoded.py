@@ -129,8 +129,10 @@ def map_store(store: DecodedStore, make_dataset: Callable[[tf.Tensor], tf.data.D
         # Inside, not as an element of the outer data set: a saved iterator would hold that, all the pixels.
         pixels = tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=shape, memory_region_name=str(store.path))
         # TensorFlow's constant folding copies what it folds before it looks at the size: all the pixels into memory,
-        # at each iteration. It passes by an op with this attribute, which, empty, has no other effect.
-        pixels.op._set_attr("_scoped_allocator", AttrValue(list=AttrValue.ListValue()))
+        # at each iteration. It passes by an op with this attribute, which, empty, has no other effect
+        # (tensorflow/core/common_runtime/constant_folding.cc).
+        if not tf.executing_eagerly():
+            pixels.op._set_attr("_scoped_allocator", AttrValue(list=AttrValue.ListValue()))
         return make_dataset(pixels)
 
     return tf.data.Dataset.from_tensors(0).flat_map(map_file)

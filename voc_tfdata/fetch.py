@@ -1,7 +1,8 @@
-"""Random access into plain TFRecord files, in the graph, without Python: record i of a split -> its bytes.
+"""Plain TFRecord files read in the graph, without Python: record i of a split -> its bytes, or all of them in order.
 
     table = record_table(index)                      # from records.open_split
     [payload] = fetch_records(table, i[None])        # string scalars; inside Dataset.map, too
+    ds = read_in_order(records_dir, shards)          # streamed
 
 TFRecordDataset can begin at a byte offset: a data set of one record that begins where record i does is a read of that
 record, its two checksums verified, on any file system that TensorFlow knows and for any number of shards. It costs
@@ -12,12 +13,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from voc_tfdata import records
+from voc_tfdata.manifest import Shard
 
 REMEDY = (
     "is damaged, cut off or gone: copy the files anew or build them again; "
@@ -67,6 +70,24 @@ def fetch_records(table: RecordTable, indices: tf.Tensor) -> list[tf.Tensor]:
         from_here = tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string))
         payloads.append(empty_at_error(from_here, 1).get_single_element()[1])
     return check_records(payloads, paths, numbers)
+
+
+def read_in_order(records_dir: Path, shards: Sequence[Shard]) -> tf.data.Dataset:
+    """Returns the payload (string scalar) of every record of some shards, streamed."""
+    paths = tf.constant([str(records_dir / shard.file) for shard in shards])
+    counts = tf.constant([shard.num_examples for shard in shards], tf.int64)
+
+    # There is nothing to convert here or in the functions below. Autograph would read their source when they are first
+    # used, hours into a run it may be, and fail if the file has been changed meanwhile.
+    @tf.autograph.experimental.do_not_convert
+    def read_shard(path: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
+        @tf.autograph.experimental.do_not_convert
+        def check(number: tf.Tensor, record: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+            return check_records([record[1]], path[None], number[None])[0]
+
+        return empty_at_error(tf.data.TFRecordDataset(path), count).enumerate().map(check)
+
+    return tf.data.Dataset.from_tensor_slices((paths, counts)).flat_map(read_shard)
 
 
 def empty_at_error(ds: tf.data.Dataset, count: int | tf.Tensor) -> tf.data.Dataset:

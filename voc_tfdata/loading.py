@@ -7,21 +7,19 @@ ds = load_planned(steps, plan, index, share=32, ...)                            
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from voc_tfdata import fetch, transforms
 from voc_tfdata.inline_map import map_inline
-from voc_tfdata.manifest import Shard
 from voc_tfdata.records import SplitIndex
 
 # Pictures that may wait, finished: threads go on decoding while the ones before are copied into a batch.
 READY = 16
 
-# Pictures that one call loads; in a record of 1 MB they take 6 MB or so when decoded.
+# Pictures that one call loads, at most, and what their records may hold together on average: 6 MiB or so when decoded.
 _MAX_GROUP = 8
 _GROUP_BYTES = 1 << 20
 
@@ -29,7 +27,7 @@ _GROUP_BYTES = 1 << 20
 class Plan(NamedTuple):
     """What a step delivers."""
 
-    indices: tf.Tensor  # int64 [P]: the examples; from `count` on they repeat one, to keep the shape
+    indices: tf.Tensor  # int64 [P]: the examples; from `count` on anything, to keep the shape
     draws: tf.Tensor  # float32 [P, K]: the random numbers of each
     count: tf.Tensor  # int64 scalar, 0..P
 
@@ -84,24 +82,6 @@ def count_draws(augment: str, color_jitter: float, cache: str) -> int:
     return transforms.LEFT + 1 if augment == "crop" else transforms.FLIP + 1
 
 
-def read_in_order(records_dir: Path, shards: Sequence[Shard]) -> tf.data.Dataset:
-    """Returns the payload (string scalar) of every record of some shards, streamed."""
-    paths = tf.constant([str(records_dir / shard.file) for shard in shards])
-    counts = tf.constant([shard.num_examples for shard in shards], tf.int64)
-
-    # There is nothing to convert here or in the functions below. Autograph would read their source when they are first
-    # used, hours into a run it may be, and fail if the file has been changed meanwhile.
-    @tf.autograph.experimental.do_not_convert
-    def read_shard(path: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
-        @tf.autograph.experimental.do_not_convert
-        def check(number: tf.Tensor, record: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-            return fetch.check_records([record[1]], path[None], number[None])[0]
-
-        return fetch.empty_at_error(tf.data.TFRecordDataset(path), count).enumerate().map(check)
-
-    return tf.data.Dataset.from_tensor_slices((paths, counts)).flat_map(read_shard)
-
-
 def load_in_order(
     index: SplitIndex,
     *,
@@ -119,16 +99,20 @@ def load_in_order(
     """
     num_examples = index.num_examples
     batch_size = min(batch_size, num_examples)
-    steps = tf.data.Dataset.range(-(-num_examples // batch_size))
+    groups = group_rows(batch_size, int(index.sizes.mean()))
 
-    def plan(step: tf.Tensor) -> Plan:
-        positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+    @tf.autograph.experimental.do_not_convert
+    def list_group(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        step, group = number // groups.number, number % groups.number
         count = tf.minimum(num_examples - step * batch_size, batch_size)
-        return Plan(tf.minimum(positions, num_examples - 1), tf.zeros([batch_size, 1]), count)
+        rows = group * groups.size + tf.range(groups.size, dtype=tf.int64)
+        indices = tf.where(rows < count, step * batch_size + rows, index.sizes.argmin())
+        return indices, tf.zeros([groups.size, 1]), count
 
-    ds = load_planned(
-        steps,
-        plan,
+    num_steps = -(-num_examples // batch_size)
+    return _load_groups(
+        tf.data.Dataset.range(num_steps * groups.number).map(list_group),
+        groups,
         index,
         share=batch_size,
         partial=num_examples % batch_size > 0,
@@ -140,12 +124,68 @@ def load_in_order(
         difficult=difficult,
         num_threads=num_threads,
     )
-    return ds.apply(tf.data.experimental.assert_cardinality(len(steps)))
 
 
 def load_planned(
     steps: tf.data.Dataset,
     plan: Callable[[tf.Tensor], Plan],
+    index: SplitIndex,
+    *,
+    share: int,
+    **options: Any,
+) -> tf.data.Dataset:
+    """Returns a batch for each step.
+
+    Args:
+      steps: int64 scalars.
+      plan: what a step delivers; P is `share`.
+      index: of the split.
+      share: examples of a full batch.
+      options: partial, whether there are batches of fewer; num_classes, the length of the label vectors; image_size,
+        in pixels; resize, augment, color_jitter, difficult, see train_dataset; num_threads, that decode.
+
+    Returns:
+      Dataset of (images uint8 [B, S, S, 3], labels float32 [B, C], indices int64 [B]).
+
+    Raises:
+      tf.errors.InvalidArgumentError: while iterating: a record is damaged or gone; the message names shard and record.
+    """
+    groups = group_rows(share, int(index.sizes.mean()))
+    padding = groups.number * groups.size - share
+
+    @tf.autograph.experimental.do_not_convert
+    def list_groups(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        indices, draws, count = plan(step)
+        indices = tf.where(tf.range(share, dtype=tf.int64) < count, indices, index.sizes.argmin())
+        indices = tf.pad(indices, [[0, padding]], constant_values=index.sizes.argmin())
+        draws = tf.pad(draws, [[0, padding], [0, 0]])
+        return (
+            tf.reshape(indices, [groups.number, groups.size]),
+            tf.reshape(draws, [groups.number, groups.size, draws.shape[1]]),
+            tf.fill([groups.number], count),
+        )
+
+    ds = steps.map(list_groups).unbatch()  # here, not later: nothing but indices and draws has been shuffled
+    return _load_groups(ds, groups, index, share=share, **options)
+
+
+class Groups(NamedTuple):
+    """How the rows of a batch are divided: into `number` groups of `size`; what is more than the batch is cut off."""
+
+    number: int
+    size: int
+
+
+def group_rows(share: int, record_bytes: int) -> Groups:
+    """Returns the groups of a batch of `share` examples whose records have `record_bytes` on average."""
+    most = min(max(_GROUP_BYTES // record_bytes, 1), _MAX_GROUP)
+    number = -(-share // most)
+    return Groups(number, -(-share // number))
+
+
+def _load_groups(
+    ds: tf.data.Dataset,
+    groups: Groups,
     index: SplitIndex,
     *,
     share: int,
@@ -158,39 +198,15 @@ def load_planned(
     difficult: str,
     num_threads: int,
 ) -> tf.data.Dataset:
-    """Returns a batch for each step.
+    """Returns batches of groups: (indices int64 [G], draws float32 [G, K], count of the batch), in order.
 
     A call of the map function loads a group of pictures: it decodes all of them, then it resizes one after the other.
     TensorFlow's CPU allocator is shared by the threads and gives one of them the block that another has just used. A
-    picture as float32, which is what is resized, is the largest block: 2.25 MB. Where the other thread's core has
-    another cache (other chiplet or socket), writing it takes 0.9 ms instead of 0.05; so it is used a group at a time.
-
-    Args:
-      steps: int64 scalars.
-      plan: what a step delivers; P is `share`.
-      index: of the split.
-      share: examples of a full batch.
-      partial: whether there are batches of fewer.
-      num_classes: length of the label vectors.
-      image_size: in pixels.
-      resize: see train_dataset, as augment, color_jitter and difficult.
-      num_threads: that decode.
-
-    Returns:
-      Dataset of (images uint8 [B, S, S, 3], labels float32 [B, C], indices int64 [B]).
+    picture as float32, which is what is resized, is the largest block: 2.25 MB for 500 x 375. Where the other thread's
+    core has another cache (other chiplet or socket), writing it takes 0.9 ms instead of 0.05; so a thread uses it for
+    a whole group. Rows from `count` on are those of the smallest record, as they are cut off again.
     """
     table = fetch.record_table(index)
-    group = group_size(share, int(index.sizes.mean()))
-
-    @tf.autograph.experimental.do_not_convert
-    def list_groups(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        indices, draws, count = plan(step)
-        num_groups = share // group
-        return (
-            tf.reshape(indices, [num_groups, group]),
-            tf.reshape(draws, [num_groups, group, draws.shape[1]]),
-            tf.fill([num_groups], count),
-        )
 
     def decode(examples: Examples, draws: tf.Tensor) -> list[tf.Tensor]:
         if augment != "crop":
@@ -216,23 +232,14 @@ def load_planned(
         return tf.stack(images), examples.labels, indices, count
 
     def finish(images: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        images = tf.reshape(images, [share, image_size, image_size, 3])
-        labels, indices = tf.reshape(labels, [share, num_classes]), tf.reshape(indices, [share])
-        if partial:  # cut in the first dimension: nothing is copied
-            images, labels, indices = images[: count[0]], labels[: count[0]], indices[: count[0]]
+        end = count[0] if partial else share  # cut in the first dimension: nothing is copied
+        images = tf.reshape(images, [-1, image_size, image_size, 3])[:end]
+        labels, indices = tf.reshape(labels, [-1, num_classes])[:end], tf.reshape(indices, [-1])[:end]
         return images, tf.cast(apply_difficult(labels, difficult), tf.float32), indices
 
-    ds = steps.map(list_groups)
-    ds = ds.unbatch()  # here, not later: nothing but indices and their draws has been shuffled
-    ds = map_inline(ds, load_group, num_calls=num_threads + READY // group)
-    ds = ds.batch(share // group, drop_remainder=True)  # of one shape: an epoch's end does not drain what runs
+    ds = map_inline(ds, load_group, num_calls=num_threads + READY // groups.size)
+    ds = ds.batch(groups.number, drop_remainder=True)  # of one shape: an epoch's end does not drain what runs
     return map_inline(ds, finish)
-
-
-def group_size(share: int, record_bytes: int) -> int:
-    """Returns how many pictures a call loads: a divisor of a batch, fewer of large pictures, whose pixels it holds."""
-    most = min(max(_GROUP_BYTES // record_bytes, 1), _MAX_GROUP)
-    return max(size for size in range(1, most + 1) if share % size == 0)
 
 
 def set_threads(ds: tf.data.Dataset, num_threads: int) -> tf.data.Dataset:

@@ -114,7 +114,8 @@ def gather_in_order(store: DecodedStore, *, batch_size: int, difficult: str, num
     """Returns (images, labels, indices) of all batches in record order, the last partial one included."""
     labels = _label_table(store, difficult)
     num_examples = store.key.num_examples
-    steps = tf.data.Dataset.range(-(-num_examples // batch_size))
+    num_steps = -(-num_examples // batch_size)
+    steps = tf.data.Dataset.range(num_steps)
 
     def gather(pixels: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         first = step * batch_size
@@ -127,7 +128,7 @@ def gather_in_order(store: DecodedStore, *, batch_size: int, difficult: str, num
 
     num_calls = min(num_threads, _MAX_CALLS)
     ds = map_store(store, map_steps)
-    return ds.apply(tf.data.experimental.assert_cardinality(len(steps)))
+    return ds.apply(tf.data.experimental.assert_cardinality(num_steps))
 
 
 def _label_table(store: DecodedStore, difficult: str) -> tf.Tensor:
