@@ -96,6 +96,9 @@ def load_in_order(
 
     Returns:
       Dataset of (images uint8 [B, S, S, 3], labels float32 [B, C], indices int64 [B]), of known length.
+
+    Raises:
+      tf.errors.InvalidArgumentError: see load_planned.
     """
     num_examples = index.num_examples
     batch_size = min(batch_size, num_examples)
@@ -156,9 +159,8 @@ def load_planned(
     @tf.autograph.experimental.do_not_convert
     def list_groups(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         indices, draws, count = plan(step)
-        indices = tf.where(tf.range(share, dtype=tf.int64) < count, indices, index.sizes.argmin())
-        indices = tf.pad(indices, [[0, padding]], constant_values=index.sizes.argmin())
-        draws = tf.pad(draws, [[0, padding], [0, 0]])
+        indices, draws = tf.pad(indices, [[0, padding]]), tf.pad(draws, [[0, padding], [0, 0]])
+        indices = tf.where(tf.range(share + padding, dtype=tf.int64) < count, indices, index.sizes.argmin())
         return (
             tf.reshape(indices, [groups.number, groups.size]),
             tf.reshape(draws, [groups.number, groups.size, draws.shape[1]]),
