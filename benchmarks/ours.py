@@ -27,8 +27,8 @@ MODES = {
 def open_dataset(args: argparse.Namespace) -> tuple[tf.data.Dataset, int]:
     """Returns the endless data set of the task and the number of its batches in an epoch."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from voc_tfdata.manifest import read_manifest
-    from voc_tfdata.speed import Settings, make_dataset
+    from voc_tfdata.benchmark.speed import Settings, make_dataset
+    from voc_tfdata.records.manifest import read_manifest
 
     work_dir = Path(args.work_dir or ".")
     records = str(repeat_records(args.records, work_dir / f"records-x{args.repeat}", copies=args.repeat))

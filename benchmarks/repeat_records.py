@@ -7,8 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
-from voc_tfdata.manifest import MANIFEST_NAME, format_manifest, read_manifest
-from voc_tfdata.records import crc32c_of_file, ids_name, index_name, read_ids, shard_name
+from voc_tfdata.records.manifest import MANIFEST_NAME, format_manifest, read_manifest
+from voc_tfdata.records.tfrecord import crc32c_of_file, ids_name, index_name, read_ids, shard_name
 
 
 def repeat_records(records_dir: str | Path, out_dir: str | Path, *, copies: int) -> Path:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from voc_tfdata.commands import check_no_arguments, run_command
+from voc_tfdata.commands.command_line import check_no_arguments, run_command
 
 _VOC_ROOT = flags.DEFINE_string("voc_root", "../shared/voc/VOC2012", "Folder with Annotations/ and JPEGImages/.")
 _WORK_DIR = flags.DEFINE_string("work_dir", "/tmp/voc_tfdata_benchmarks", "Folder for everybody's files, 8 GiB.")
@@ -102,8 +102,8 @@ def choose_runs(only: Sequence[str]) -> list[tuple[str, str]]:
 
 def build_base_records(work_dir: Path) -> Path:
     """Returns the folder of records of all pictures in one split, built if it isn't there."""
-    from voc_tfdata.convert import build_records
-    from voc_tfdata.manifest import MANIFEST_NAME
+    from voc_tfdata.convert.build import build_records
+    from voc_tfdata.records.manifest import MANIFEST_NAME
 
     records = work_dir / "records"
     if not (records / MANIFEST_NAME).exists():

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from absl import flags
 
-from voc_tfdata.commands import check_no_arguments, quiet_start, run_command
+from voc_tfdata.commands.command_line import check_no_arguments, run_command
+from voc_tfdata.quiet import quiet_start
 
 _RECORDS = flags.DEFINE_string("records", None, "Folder of records with a split train.")
 _COPIES = flags.DEFINE_list("copies", ["1", "5", "10", "20", "46"], "Sizes, in multiples of the split.")
@@ -31,10 +32,10 @@ def main(argv: list[str]) -> None:
         raise ValueError("--records is missing: a folder written by build_tfrecords --split_ratios=train=1")
     from benchmarks.repeat_records import repeat_records
     from voc_tfdata.machine import describe_machine
-    from voc_tfdata.records import open_split
+    from voc_tfdata.records.tfrecord import open_split
 
     with quiet_start():
-        from voc_tfdata.speed import Settings, measure_modes
+        from voc_tfdata.benchmark.speed import Settings, measure_modes
 
     print("\n".join(f"{name}: {value}" for name, value in describe_machine().items()))
     print(

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.loopback import noisy_records, s3, s3_of_session  # noqa: F401  (fixtures)
+from tests.paths import SHARED
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # the tests compare to the bit, which holds on CPUs
-
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(scope="session")

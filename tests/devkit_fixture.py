@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from voc_tfdata.convert import build_records
-from voc_tfdata.examples import decode_example
-from voc_tfdata.manifest import read_manifest
-from voc_tfdata.records import iterate_records
+from voc_tfdata.convert.build import build_records
+from voc_tfdata.records.examples import decode_example
+from voc_tfdata.records.manifest import read_manifest
+from voc_tfdata.records.tfrecord import iterate_records
 
 COLOURS = ((200, 30, 30), (30, 160, 40), (40, 60, 200), (220, 180, 20), (150, 40, 170), (20, 170, 180))
 QUARTERS = ((220, 30, 30), (30, 170, 40), (40, 60, 210), (235, 235, 235))  # red green / blue white

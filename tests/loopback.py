@@ -25,9 +25,9 @@ from pathlib import Path
 import pytest
 
 from tests.devkit_fixture import draw_noise, encode, sample, write_devkit
-from voc_tfdata import remote
 from voc_tfdata.classes import VOC_CLASSES
-from voc_tfdata.convert import build_records
+from voc_tfdata.convert.build import build_records
+from voc_tfdata.remote import addresses
 
 HOST = "127.0.0.1"
 _SERVER = str(Path(__file__).with_name("loopback_server.py"))
@@ -129,7 +129,7 @@ class S3:
 @pytest.fixture(scope="session")
 def s3_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     try:
-        remote.open_file_system("s3://bucket")
+        addresses.open_file_system("s3://bucket")
     except ImportError:
         pytest.skip("tensorflow-io is not installed, or not for this TensorFlow")
     pytest.importorskip("moto", reason="no S3 server: moto is not installed")

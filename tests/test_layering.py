@@ -1,58 +1,117 @@
-"""Imports run one way, and importing costs nothing that was not asked for."""
+"""The rooms of the package: imports run one way, and importing costs nothing that was not asked for."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+import voc_tfdata
+from tests.paths import ROOT
+
 PACKAGE = ROOT / "voc_tfdata"
 
-# From the bottom up: a module imports modules of lower layers, or of its own in the order written here.
-LAYERS = [
-    ["version", "classes", "commands", "spill"],
-    ["transfer", "remote", "remote_files"],
-    ["source_files", "tar_members", "devkit", "pairing", "annotations", "jpeg", "images", "splits"],
-    ["examples"],
-    ["manifest", "records", "streaming", "mirror"],
-    ["workers", "beam_workers", "scan", "plan", "publish", "upload", "shards", "describe", "verify", "convert", "cli"],
-]
-NO_TENSORFLOW = [name for layer in LAYERS for name in layer]
+# The folders, from the bottom up, and what each may import besides the modules at the root.
+ALLOWED: dict[str, set[str]] = {
+    "devkit": set(),
+    "remote": set(),
+    "records": {"devkit", "remote"},
+    "convert": {"devkit", "remote", "records"},
+    "pipeline": {"remote", "records"},
+    "model": {"pipeline"},
+    "evaluation": {"records", "pipeline"},
+    "training": {"records", "pipeline", "model", "evaluation"},
+    "sample": set(),
+    "recipes": set(),
+}
+ALLOWED["commands"] = set(ALLOWED)
+ALLOWED["benchmark"] = set(ALLOWED)
+# The modules at the root, from the bottom up; __init__ holds the lazy public names and __main__ the table of commands.
+ROOT_MODULES = ["version", "classes", "quiet", "machine", "files"]
+NO_TENSORFLOW = ["devkit", "remote", "records", "convert"]
+PAIRS = [(lower, upper) for upper, lowers in ALLOWED.items() for lower in sorted(lowers)]
 
 
-def imports_of(module: Path, *, everywhere: bool) -> set[str]:
-    """Returns the modules of this package that a file imports: on top, or in functions too."""
-    tree = ast.parse(module.read_text())
-    nodes = ast.walk(tree) if everywhere else _on_top(tree.body)
-    found = set()
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom) and node.module == "voc_tfdata":
-            found |= {alias.name for alias in node.names if (PACKAGE / f"{alias.name}.py").exists()}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("voc_tfdata."):
-            found.add(str(node.module).split(".")[1])
+def folder_of(module: str) -> str:
+    """Returns the folder of a module by its dotted name; "" for a module at the root."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and (PACKAGE / parts[1]).is_dir() else ""
+
+
+def imports_of(source: str) -> list[str]:
+    """Returns the dotted names of this package that a source text imports, on top and inside functions."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "voc_tfdata":
+            if node.module == "voc_tfdata":
+                found += [f"voc_tfdata.{alias.name}" for alias in node.names]
+            else:
+                found.append(str(node.module))
+        elif isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names if alias.name.split(".")[0] == "voc_tfdata"]
     return found
 
 
-def _on_top(body: list[ast.stmt]) -> list[ast.stmt]:
-    """Statements that run when the module is imported; what is for type checkers only does not."""
-    return [node for node in body if isinstance(node, (ast.Import, ast.ImportFrom))]
+def find_violations(folder: str, source: str) -> list[str]:
+    """Returns the imports of a source text that a module of `folder` must not have."""
+    return [
+        name
+        for name in imports_of(source)
+        if folder_of(name) != folder and folder_of(name) not in ALLOWED[folder] | {""}
+    ]
 
 
-def test_the_converters_modules_import_lower_ones_only() -> None:
-    allowed: set[str] = set()
-    for layer in LAYERS:
-        for name in layer:
-            found = imports_of(PACKAGE / f"{name}.py", everywhere=True)
-            assert found <= allowed, f"{name} imports {sorted(found - allowed)}"
-            allowed.add(name)
+@pytest.mark.parametrize("folder", ALLOWED)
+def test_a_folder_imports_only_what_lies_below_it(folder: str) -> None:
+    modules = sorted((PACKAGE / folder).rglob("*.py"))
+    assert modules, f"{folder} is gone: take it out of ALLOWED"
+    for path in modules:
+        assert not find_violations(folder, path.read_text()), f"{path.relative_to(ROOT)} imports what lies above it"
+
+
+@pytest.mark.parametrize(("lower", "upper"), PAIRS)
+def test_an_arrow_turned_round_is_seen(lower: str, upper: str) -> None:
+    """Every pair of neighbours: the lower folder must not import the upper one, on top or in a function."""
+    assert find_violations(lower, f"from voc_tfdata.{upper}.x import y") == [f"voc_tfdata.{upper}.x"]
+    assert find_violations(lower, f"def f():\n    import voc_tfdata.{upper}.x") == [f"voc_tfdata.{upper}.x"]
+    assert find_violations(lower, f"from voc_tfdata import {upper}") == [f"voc_tfdata.{upper}"]
+
+
+def test_every_folder_has_its_place_and_its_docstring() -> None:
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == set(ALLOWED)
+    for folder in folders:
+        tree = ast.parse((PACKAGE / folder / "__init__.py").read_text())
+        doc = ast.get_docstring(tree) or ""
+        assert len(tree.body) == 1, f"{folder}/__init__.py is a docstring and nothing else"
+        assert 4 <= len(doc.splitlines()) <= 10, folder
+
+
+def test_modules_at_the_root_are_few_and_import_only_each_other() -> None:
+    names = {path.stem for path in PACKAGE.glob("*.py")}
+    assert names - {"__init__", "__main__"} == set(ROOT_MODULES)
+    for number, name in enumerate(ROOT_MODULES):
+        allowed = {f"voc_tfdata.{other}" for other in ROOT_MODULES[:number]}
+        found = set(imports_of((PACKAGE / f"{name}.py").read_text()))
+        assert found <= allowed, f"{name}.py imports {sorted(found - allowed)}"
 
 
 def test_no_module_imports_itself_by_a_detour() -> None:
-    graph = {path.stem: imports_of(path, everywhere=False) for path in PACKAGE.glob("*.py")}
+    graph = {}
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        tree.body = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        graph[name] = set()
+        for node in tree.body:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("voc_tfdata"):
+                full = [f"{node.module}.{alias.name}" for alias in node.names]
+                graph[name] |= {f for f in full if (ROOT / f"{f.replace('.', '/')}.py").exists()} or {str(node.module)}
+    graph = {name: found & set(graph) for name, found in graph.items()}
     done: set[str] = set()
     while len(done) < len(graph):
         ready = {name for name, found in graph.items() if name not in done and found <= done}
@@ -60,24 +119,52 @@ def test_no_module_imports_itself_by_a_detour() -> None:
         done |= ready
 
 
+def test_no_folder_shadows_a_public_name() -> None:
+    names = {path.stem for path in PACKAGE.iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert not names & set(voc_tfdata.__all__)
+
+
 def test_only_remote_imports_tensorflow_io() -> None:
     users = []
-    for path in [*PACKAGE.glob("*.py"), *ROOT.glob("tools/*.py"), *ROOT.glob("*.py")]:
+    for path in [*PACKAGE.rglob("*.py"), *ROOT.glob("tools/*.py"), *ROOT.glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             else:
                 names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if any(name.split(".")[0] == "tensorflow_io" for name in names):
-                users.append(path.name)
-    assert set(users) <= {"remote.py"}
+                users.append(path.relative_to(PACKAGE).parts[0])
+    assert set(users) <= {"remote"}
 
 
 def test_flags_are_defined_in_entry_points_only() -> None:
-    entry_points = {path.stem for path in PACKAGE.glob("*.py") if "flags.DEFINE" in path.read_text()}
-    assert "cli" in entry_points
-    for path in PACKAGE.glob("*.py"):
-        assert not imports_of(path, everywhere=True) & entry_points, f"{path.name} imports an entry point"
+    entry_points = {path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if "flags.DEFINE" in path.read_text()}
+    assert Path("commands/train.py") in entry_points
+    assert {path.parts[0] for path in entry_points} <= {"commands", "benchmark"}
+    for path in PACKAGE.rglob("*.py"):
+        for name in imports_of(path.read_text()):
+            as_path = Path(*name.split(".")[1:]).with_suffix(".py")
+            assert as_path not in entry_points, f"{path.name} imports an entry point"
+
+
+def count_arrows() -> Counter[tuple[str, str]]:
+    """Returns how many import statements lead from one folder into another: (from, to) -> number."""
+    arrows: Counter[tuple[str, str]] = Counter()
+    for folder in ALLOWED:
+        for path in (PACKAGE / folder).rglob("*.py"):
+            for name in imports_of(path.read_text()):
+                if folder_of(name) not in ("", folder):
+                    arrows[folder, folder_of(name)] += 1
+    return arrows
+
+
+def test_the_table_of_arrows_counts_what_is_there() -> None:
+    """Printed by: python -m pytest -s tests/test_layering.py -k table_of_arrows"""
+    arrows = count_arrows()
+    for (upper, lower), number in sorted(arrows.items()):
+        print(f"{upper:12} -> {lower:12} {number:3}")
+    assert arrows["convert", "devkit"] > 5 and arrows["pipeline", "records"] > 2
+    assert not [pair for pair in arrows if pair[::-1] in arrows]
 
 
 def run_python(code: str) -> str:
@@ -101,9 +188,11 @@ print(sorted(f for f in flags.FLAGS if "voc" in flags.FLAGS.find_module_defining
     assert run_python(code) == "['voc_tfdata']\n[]\n"
 
 
-@pytest.mark.parametrize("modules", [NO_TENSORFLOW])
-def test_the_converter_and_its_workers_load_no_tensorflow(modules: list[str]) -> None:
-    code = "import sys\n" + "".join(f"import voc_tfdata.{name}\n" for name in modules)
+def test_the_converter_and_its_workers_load_no_tensorflow() -> None:
+    modules = [path for folder in NO_TENSORFLOW for path in sorted((PACKAGE / folder).glob("*.py"))]
+    modules += [PACKAGE / "files.py", PACKAGE / "commands" / "build_tfrecords.py"]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules]
+    code = "import sys\n" + "".join(f"import {name}\n" for name in names)
     code += "print([name for name in ('tensorflow', 'tensorflow_io', 'keras', 'matplotlib') if name in sys.modules])"
     assert run_python(code) == "[]\n"
 

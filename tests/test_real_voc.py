@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from tests.devkit_fixture import object_xml, plain_jpeg, read_examples
+from tests.paths import ROOT
 from voc_tfdata.classes import VOC_CLASSES
-from voc_tfdata.manifest import read_manifest
-from voc_tfdata.records import read_ids
+from voc_tfdata.records.manifest import read_manifest
+from voc_tfdata.records.tfrecord import read_ids
 
-ROOT = Path(__file__).resolve().parents[1]
 VOC = ROOT.parent / "shared" / "voc"
 pytestmark = pytest.mark.skipif(
     not VOC.is_dir(), reason=f"no {VOC}: a VOCdevkit with VOC2007, VOC2012 and objects/ (see its README) is needed"

@@ -15,14 +15,14 @@ from voc_tfdata.version import __version__
 
 if TYPE_CHECKING:
     from voc_tfdata.classes import VOC_CLASSES
-    from voc_tfdata.convert import build_records
-    from voc_tfdata.dataset import epoch_steps, eval_dataset, read_examples, train_dataset
-    from voc_tfdata.evaluation import evaluate
-    from voc_tfdata.examples import parse_example
-    from voc_tfdata.manifest import read_manifest
-    from voc_tfdata.metrics import average_precision, mean_average_precision
-    from voc_tfdata.model import build_vgg16
-    from voc_tfdata.verify import verify_records
+    from voc_tfdata.convert.build import build_records
+    from voc_tfdata.evaluation.metrics import average_precision, mean_average_precision
+    from voc_tfdata.evaluation.predictions import evaluate
+    from voc_tfdata.model.vgg16 import build_vgg16
+    from voc_tfdata.pipeline.dataset import epoch_steps, eval_dataset, read_examples, train_dataset
+    from voc_tfdata.records.examples import parse_example
+    from voc_tfdata.records.manifest import read_manifest
+    from voc_tfdata.records.verify import verify_records
 
 __all__ = [
     "VOC_CLASSES",
@@ -43,18 +43,18 @@ __all__ = [
 
 _MODULE_OF = {
     "VOC_CLASSES": "classes",
-    "average_precision": "metrics",
-    "build_records": "convert",
-    "build_vgg16": "model",
-    "epoch_steps": "dataset",
-    "eval_dataset": "dataset",
-    "evaluate": "evaluation",
-    "mean_average_precision": "metrics",
-    "parse_example": "examples",
-    "read_examples": "dataset",
-    "read_manifest": "manifest",
-    "train_dataset": "dataset",
-    "verify_records": "verify",
+    "average_precision": "evaluation.metrics",
+    "build_records": "convert.build",
+    "build_vgg16": "model.vgg16",
+    "epoch_steps": "pipeline.dataset",
+    "eval_dataset": "pipeline.dataset",
+    "evaluate": "evaluation.predictions",
+    "mean_average_precision": "evaluation.metrics",
+    "parse_example": "records.examples",
+    "read_examples": "pipeline.dataset",
+    "read_manifest": "records.manifest",
+    "train_dataset": "pipeline.dataset",
+    "verify_records": "records.verify",
 }
 
 

@@ -1,5 +1,6 @@
 """The 20 class names of PASCAL VOC, and reading a user's own list."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 # VOCinit.m of the development kit lists them in this order: alphabetical.
@@ -49,4 +50,20 @@ def read_classes(path: str | Path) -> tuple[str, ...]:
         if name.casefold() in seen:
             raise ValueError(f"{path} names {seen[name.casefold()]!r} and {name!r}: remove one of them")
         seen[name.casefold()] = name
+    return names
+
+
+def check_class_names(class_names: Sequence[str], num_classes: int) -> tuple[str, ...]:
+    """Returns the names as a tuple.
+
+    Raises:
+      ValueError: there are not num_classes of them, or one comes twice.
+    """
+    names = tuple(class_names)
+    if len(names) != num_classes:
+        raise ValueError(
+            f"{len(names)} class names for {num_classes} columns; pass class_names= in the order of the columns"
+        )
+    if len(set(names)) < len(names):
+        raise ValueError(f"class_names has {next(n for n in names if names.count(n) > 1)!r} twice")
     return names

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from voc_tfdata.commands import quiet_start
+from voc_tfdata.quiet import quiet_start
 
 _PACKAGES = ("voc_tfdata", "tensorflow", "keras", "numpy")
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.devkit_fixture import sample, write_devkit
-from voc_tfdata.convert import build_records
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.paths import ROOT
+from voc_tfdata.convert.build import build_records
 
 # benchmark.py defines flags, as programs do, so it is only ever run, never imported here.
 

@@ -15,9 +15,9 @@ from benchmarks.peers import measure as measure_lib
 from benchmarks.repeat_records import repeat_records
 from benchmarks.results import draw_chart, format_results, ratio_of
 from tests.devkit_fixture import sample, write_devkit
-from voc_tfdata.convert import build_records
-from voc_tfdata.manifest import read_manifest
-from voc_tfdata.records import open_split, read_ids
+from voc_tfdata.convert.build import build_records
+from voc_tfdata.records.manifest import read_manifest
+from voc_tfdata.records.tfrecord import open_split, read_ids
 
 
 def line_of(number: int, median: float, name: str = "peer") -> dict:

@@ -10,13 +10,13 @@ import pytest
 import tensorflow as tf
 
 from tests.devkit_fixture import COLOURS, sample, write_devkit
-from voc_tfdata import speed
+from voc_tfdata.benchmark import speed
 from voc_tfdata.classes import VOC_CLASSES
-from voc_tfdata.convert import build_records
-from voc_tfdata.dataset import train_dataset
-from voc_tfdata.examples import decode_example
-from voc_tfdata.manifest import read_manifest
-from voc_tfdata.records import read_ids
+from voc_tfdata.convert.build import build_records
+from voc_tfdata.pipeline.dataset import train_dataset
+from voc_tfdata.records.examples import decode_example
+from voc_tfdata.records.manifest import read_manifest
+from voc_tfdata.records.tfrecord import read_ids
 
 NAMES = {"a": "dog", "b": "cat", "c": "car", "d": "bus", "e": "cow"}
 

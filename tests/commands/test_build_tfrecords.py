@@ -22,9 +22,9 @@ from tests.devkit_fixture import (
     sample,
     write_devkit,
 )
-from voc_tfdata.manifest import read_manifest
+from tests.paths import ROOT
+from voc_tfdata.records.manifest import read_manifest
 
-ROOT = Path(__file__).resolve().parents[1]
 TOOL = [sys.executable, str(ROOT / "tools" / "build_tfrecords.py")]
 
 

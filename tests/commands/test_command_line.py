@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.paths import ROOT
 
 
 def write_command(folder: Path, body: str) -> list[str]:
@@ -20,7 +20,7 @@ def write_command(folder: Path, body: str) -> list[str]:
     program = '''"""tool: does a thing."""
 import os, signal, sys, time
 from absl import flags, logging
-from voc_tfdata.commands import check_no_arguments, run_command
+from voc_tfdata.commands.command_line import check_no_arguments, run_command
 _SIZE = flags.DEFINE_integer("size", 3, "How large.", lower_bound=1)
 _NAME = flags.DEFINE_string("name", None, "Whose.")
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests.devkit_fixture import write_small_records
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 STEPS = 5  # an epoch: 9 pictures by two
 
 

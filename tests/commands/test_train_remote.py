@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.loopback import CLIENT_ENVIRONMENT, S3
-from voc_tfdata.verify import verify_records
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.paths import ROOT
+from voc_tfdata.records.verify import verify_records
 
 
 def train(s3: S3, tmp_path: Path, records: str) -> subprocess.CompletedProcess:

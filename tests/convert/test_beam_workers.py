@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.devkit_fixture import difficult, draw_noise, encode, files_in, sample, write_devkit
-from voc_tfdata.beam_workers import start_beam
-from voc_tfdata.convert import build_records
-from voc_tfdata.devkit import open_devkit
-from voc_tfdata.shards import BadFilesError
-from voc_tfdata.workers import EncodeTask, ScanTask, encode_chunk, pack_item, scan_chunk
+from tests.paths import ROOT
+from voc_tfdata.convert.beam_workers import start_beam
+from voc_tfdata.convert.build import build_records
+from voc_tfdata.convert.shards import BadFilesError
+from voc_tfdata.convert.tasks import EncodeTask, ScanTask, encode_chunk, pack_item, scan_chunk
+from voc_tfdata.devkit.listing import open_devkit
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed: pip install 'voc_tfdata[beam]'")
 
-ROOT = Path(__file__).resolve().parents[1]
 TWO_PROCESSES = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
 BAD = {"cut": sample("dog", picture=encode(draw_noise(7, 48), "JPEG")[:700]), "gone": sample("cat", picture=None)}
 

@@ -30,11 +30,11 @@ from tests.devkit_fixture import (
     sample,
     write_devkit,
 )
-from voc_tfdata import source_files, spill
-from voc_tfdata.convert import BuildReport, build_records
-from voc_tfdata.manifest import MANIFEST_NAME, read_manifest
-from voc_tfdata.records import open_split, read_ids
-from voc_tfdata.shards import BadFilesError
+from voc_tfdata.convert.build import BuildReport, build_records
+from voc_tfdata.convert.shards import BadFilesError
+from voc_tfdata.devkit import source_files, spill
+from voc_tfdata.records.manifest import MANIFEST_NAME, read_manifest
+from voc_tfdata.records.tfrecord import open_split, read_ids
 
 NFC, NFD = unicodedata.normalize("NFC", "caf\u00e9"), unicodedata.normalize("NFD", "caf\u00e9")
 ALL = "all=1"

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.devkit_fixture import files_in
-from voc_tfdata.manifest import MANIFEST_NAME
-from voc_tfdata.publish import publish, stage_folder
-from voc_tfdata.spill import TemporaryFolderError
+from voc_tfdata.convert.publish import publish, stage_folder
+from voc_tfdata.devkit.spill import TemporaryFolderError
+from voc_tfdata.records.manifest import MANIFEST_NAME
 
 OLD = {MANIFEST_NAME: b"old", "voc-train-00000-of-00002.tfrecord": b"1", "voc-train-00001-of-00002.tfrecord": b"2"}
 NEW = {MANIFEST_NAME: b"new", "voc-train-00000-of-00001.tfrecord": b"3", "voc-val-ids.txt": b"4"}

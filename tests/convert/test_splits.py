@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from voc_tfdata.splits import check_disjoint, check_split_name, parse_ratios, split_sizes, stratify
+from voc_tfdata.convert.splits import check_disjoint, check_split_name, parse_ratios, split_sizes, stratify
 
 DEFAULT = {"train": 0.7, "val": 0.2, "test": 0.1}
 

@@ -13,12 +13,9 @@ import pytest
 from PIL import Image
 
 from tests.devkit_fixture import annotation_xml, difficult, draw_quarters, encode, object_xml, plain_jpeg
+from tests.paths import ROOT
 from voc_tfdata.classes import VOC_CLASSES
-from voc_tfdata.examples import decode_example
-from voc_tfdata.images import DEFAULT_MAX_PIXELS
-from voc_tfdata.records import iterate_records
-from voc_tfdata.source_files import SourceFile
-from voc_tfdata.workers import (
+from voc_tfdata.convert.tasks import (
     IGNORED,
     POSITIVE,
     Encoded,
@@ -30,6 +27,10 @@ from voc_tfdata.workers import (
     scan_chunk,
     start_workers,
 )
+from voc_tfdata.devkit.images import DEFAULT_MAX_PIXELS
+from voc_tfdata.devkit.source_files import SourceFile
+from voc_tfdata.records.examples import decode_example
+from voc_tfdata.records.tfrecord import iterate_records
 
 
 def write(folder: Path, name: str, data: bytes | str) -> SourceFile:
@@ -181,8 +182,8 @@ def test_a_part_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def in_process(code: str) -> subprocess.CompletedProcess[str]:
     """Runs code where workers may be forked: a process without TensorFlow and threads."""
-    root = Path(__file__).resolve().parents[1]
-    program = "from voc_tfdata.workers import start_workers\n" + textwrap.dedent(code)
+    root = ROOT
+    program = "from voc_tfdata.convert.tasks import start_workers\n" + textwrap.dedent(code)
     return subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=60)
 
 

@@ -11,9 +11,8 @@ import pytest
 
 from tests.devkit_fixture import draw_noise, encode, files_in, sample, write_devkit
 from tests.loopback import CLIENT_ENVIRONMENT, S3
-from voc_tfdata.convert import BuildReport, build_records
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.paths import ROOT
+from voc_tfdata.convert.build import BuildReport, build_records
 
 
 @pytest.fixture

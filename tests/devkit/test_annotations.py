@@ -7,9 +7,9 @@ import time
 import pytest
 
 from tests.devkit_fixture import annotation_xml, object_xml
-from voc_tfdata.annotations import Annotation, parse_annotation
 from voc_tfdata.classes import VOC_CLASSES
-from voc_tfdata.source_files import BadFileError
+from voc_tfdata.devkit.annotations import Annotation, parse_annotation
+from voc_tfdata.devkit.source_files import BadFileError
 
 
 def parse(xml: str | bytes, classes: tuple[str, ...] = VOC_CLASSES) -> Annotation:

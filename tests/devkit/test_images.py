@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from tests.devkit_fixture import QUARTERS, draw_noise, draw_quarters, encode, is_close, plain_jpeg, quarters_of
-from voc_tfdata.images import load_upright_jpeg
-from voc_tfdata.source_files import BadFileError
+from voc_tfdata.devkit.images import load_upright_jpeg
+from voc_tfdata.devkit.source_files import BadFileError
 
 RED, GREEN, BLUE, NEARLY_WHITE = QUARTERS
 ORIENTATION = 0x0112

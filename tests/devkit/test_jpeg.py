@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.devkit_fixture import draw_quarters, encode
-from voc_tfdata.jpeg import JpegHeader, read_jpeg_header
+from voc_tfdata.devkit.jpeg import JpegHeader, read_jpeg_header
 
 
 def header_of(data: bytes) -> JpegHeader:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.devkit_fixture import plain_jpeg, sample, write_devkit
-from voc_tfdata.devkit import Devkit, open_devkit
-from voc_tfdata.pairing import find_picture, read_split_list
-from voc_tfdata.source_files import BadFileError, SourceFile, read_ahead
+from voc_tfdata.devkit.listing import Devkit, open_devkit
+from voc_tfdata.devkit.pairing import find_picture, read_split_list
+from voc_tfdata.devkit.source_files import BadFileError, SourceFile, read_ahead
 
 
 def read_file(file: SourceFile) -> bytes:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.devkit_fixture import plain_jpeg, sample, write_devkit, write_list
-from voc_tfdata import source_files
-from voc_tfdata.devkit import Devkit, open_devkit
-from voc_tfdata.pairing import find_picture, read_split_list
-from voc_tfdata.source_files import BadFileError
+from voc_tfdata.devkit import source_files
+from voc_tfdata.devkit.listing import Devkit, open_devkit
+from voc_tfdata.devkit.pairing import find_picture, read_split_list
+from voc_tfdata.devkit.source_files import BadFileError
 
 NFC, NFD = unicodedata.normalize("NFC", "caf\u00e9"), unicodedata.normalize("NFD", "caf\u00e9")
 

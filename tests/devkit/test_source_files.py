@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from voc_tfdata.source_files import BadFileError, FilesByStem, SourceFile, read_ahead, stem_of
+from voc_tfdata.devkit.source_files import BadFileError, FilesByStem, SourceFile, read_ahead, stem_of
 
 
 @pytest.mark.parametrize(

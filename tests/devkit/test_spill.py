@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from voc_tfdata import spill
+from voc_tfdata.devkit import spill
 
 
 def test_items_read_back_in_any_order_before_and_after_they_move_to_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +46,7 @@ def test_items_come_out_sorted_however_many_runs_it_takes(monkeypatch: pytest.Mo
 def test_the_file_is_gone_even_after_sigkill(tmp_path: Path) -> None:
     program = """if True:
         import os, signal
-        from voc_tfdata import spill
+        from voc_tfdata.devkit import spill
         spill._IN_MEMORY = 10
         items = spill.Spill()
         items.append(bytes(99))

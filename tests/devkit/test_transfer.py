@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from voc_tfdata import transfer
+from voc_tfdata.devkit import transfer
 
 CONTENT = b"".join(k.to_bytes(2, "big") for k in range(5000))  # 10,000 bytes, no two places alike
 
@@ -195,7 +195,7 @@ def test_web_page_in_place_of_the_file_does_not_harm_what_is_there(tmp_path: Pat
 def test_disk_that_is_too_small_is_found_before_the_download(tmp_path: Path) -> None:
     with run_server({"/a": CONTENT}) as server:
         server.claimed_bytes = 10**18  # twice that, for the file and its content, is 2,000,000,000,000 MB
-        with pytest.raises(OSError, match=f"{tmp_path}.*takes 2,000,000,000,000.0 MB .* free; make room"):
+        with pytest.raises(OSError, match=f"{tmp_path}.*takes 2,000,000,000.00 GB, .* are free; make room"):
             download(tmp_path / "a", f"{server.url}/a")
     assert (tmp_path / "a").read_bytes() == b""
 

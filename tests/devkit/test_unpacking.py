@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from voc_tfdata.unpacking import find_missing, unpack
+from voc_tfdata.devkit.unpacking import find_missing, unpack
 
 NAME = "VOCtrainval_06-Nov-2007.tar"
 TRAINVAL_FILES = {

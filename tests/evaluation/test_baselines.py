@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from voc_tfdata import baselines, metrics
+from voc_tfdata.evaluation import baselines, metrics
 
 COUNTS = baselines.LabelCounts(positives=(1, 1), ignored=(0, 2), num_examples=4)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from voc_tfdata import figures
+from voc_tfdata.evaluation import figures
 
 HISTORY = {
     "loss": [0.31, 0.24, 0.22],

@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from voc_tfdata import metrics
 from voc_tfdata.classes import VOC_CLASSES
+from voc_tfdata.evaluation import metrics
 
 DEFINITIONS = ("voc2007", "voc2010", "step")
 
@@ -254,7 +254,7 @@ def test_logits_are_refused_where_probabilities_are_needed():
 
 def test_importing_evaluation_loads_neither_tensorflow_nor_pyplot():
     code = (
-        "import sys, voc_tfdata.metrics, voc_tfdata.report; "
+        "import sys, voc_tfdata.evaluation.metrics, voc_tfdata.evaluation.report; "
         "print([m for m in ('tensorflow', 'keras', 'matplotlib.pyplot') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

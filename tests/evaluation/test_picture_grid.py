@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from voc_tfdata import figures, picture_grid
+from voc_tfdata.evaluation import figures, picture_grid
 
 NAMES = ("cat", "dog", "person")
 GREY_PICTURE = np.full((40, 40, 3), 200, np.uint8)

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from voc_tfdata import prediction_files
+from voc_tfdata.evaluation import prediction_files
 
 NAMES = ("cat", "dog, wild")
 IDS = ["2007_000027", "my photo, 1", b"2008_000008"]

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tests.tiny_model import build_tiny_model, make_batches
-from voc_tfdata.evaluation import evaluate
+from voc_tfdata.evaluation.predictions import evaluate
 
 
 def dataset_of(batch_size: int) -> tf.data.Dataset:

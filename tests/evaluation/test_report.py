@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from voc_tfdata import report
-from voc_tfdata.baselines import LabelCounts
+from voc_tfdata.evaluation import report
+from voc_tfdata.evaluation.baselines import LabelCounts
 
 NAMES = ("cat", "bus", "dog")
 IDS = [b"a1", b"a2", b"a3", b"a4"]  # bytes, as TensorFlow hands them out

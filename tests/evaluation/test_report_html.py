@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 
-from voc_tfdata.report_html import format_html
-from voc_tfdata.summary import summarize_predictions
+from voc_tfdata.evaluation.report_html import format_html
+from voc_tfdata.evaluation.summary import summarize_predictions
 
 NAMES = ('<b>"cat"&', "bus", "猫")
 Y_TRUE = np.array([[1, 0, 0], [0, 0, 1], [1, 0, 0], [0, -1, 0]])

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from voc_tfdata import summary
-from voc_tfdata.baselines import LabelCounts
+from voc_tfdata.evaluation import summary
+from voc_tfdata.evaluation.baselines import LabelCounts
 
 NAMES = ("cat", "bus", "dog")
 # AP of cat 5/6 (ranking 1 0 1 0), of dog 1/2 (ranking 0 1 0 0); bus has no positive and one ignored cell.

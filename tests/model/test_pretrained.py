@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.tiny_model import values_of
-from voc_tfdata.model import build_vgg16
-from voc_tfdata.pretrained import WEIGHTS_URL, find_imagenet_weights, load_vgg16_weights
+from voc_tfdata.model.pretrained import WEIGHTS_URL, find_imagenet_weights, load_vgg16_weights
+from voc_tfdata.model.vgg16 import build_vgg16
 
 # What reaches VGG16 with ImageNet weights: blue, green, red, less (103.939, 116.779, 123.68).
 FIRST_INPUTS = {

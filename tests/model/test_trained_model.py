@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.tiny_model import build_tiny_model, make_batches
-from voc_tfdata.model_file import load_model, save_model
+from voc_tfdata.model.trained_model import load_model, save_model
 
 
 def test_model_classes_and_resize_come_back(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from tests.tiny_model import values_of
-from voc_tfdata.losses import cross_entropy_sums
-from voc_tfdata.model import build_vgg16, set_prior, with_logits
+from voc_tfdata.model.vgg16 import build_vgg16, set_prior, with_logits
+from voc_tfdata.training.losses import cross_entropy_sums
 
 
 @pytest.fixture(scope="module")

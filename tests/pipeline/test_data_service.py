@@ -21,11 +21,11 @@ import tensorflow as tf
 
 from tests.devkit_fixture import draw_noise, encode, sample, write_devkit
 from tests.loopback import free_ports
-from voc_tfdata import data_service
-from voc_tfdata.convert import build_records
-from voc_tfdata.dataset import eval_dataset, train_dataset
+from tests.paths import ROOT
+from voc_tfdata.convert.build import build_records
+from voc_tfdata.pipeline import data_service
+from voc_tfdata.pipeline.dataset import eval_dataset, train_dataset
 
-ROOT = Path(__file__).resolve().parents[1]
 SIZE = 32
 
 

@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 
 from tests.devkit_fixture import difficult, draw_noise, encode, sample, write_devkit
-from voc_tfdata.convert import build_records
-from voc_tfdata.dataset import epoch_steps, eval_dataset, read_examples, train_dataset
+from tests.paths import ROOT
+from voc_tfdata.convert.build import build_records
+from voc_tfdata.pipeline.dataset import epoch_steps, eval_dataset, read_examples, train_dataset
 
 SIZE = 32
 COUNTS = {"train": 22, "val": 6, "test": 4}
@@ -67,7 +68,7 @@ def test_no_source_is_read_again_when_a_data_set_is_made(records: Path, tmp_path
         next(iter(read_examples({str(records)!r}, "train")))
         print([name for name in os.listdir({str(tmp_path)!r}) if "autograph" in name])
     """
-    env = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    env = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from voc_tfdata.decoded import DecodedStore, StoreKey, map_store, open_or_build
 from voc_tfdata.machine import call_in_new_process, read_heap_mb
+from voc_tfdata.pipeline.decoded import DecodedStore, StoreKey, map_store, open_or_build
 
 N, S, C = 10, 8, 3
 PICTURES = np.random.RandomState(0).randint(0, 256, (N, S, S, 3)).astype(np.uint8)

@@ -7,7 +7,7 @@ import threading
 import pytest
 import tensorflow as tf
 
-from voc_tfdata.inline_map import map_inline
+from voc_tfdata.pipeline.inline_map import map_inline
 
 
 @pytest.mark.parametrize("num_calls", [1, 4])

@@ -10,11 +10,11 @@ import pytest
 import tensorflow as tf
 
 from tests.devkit_fixture import draw_noise, encode, sample, write_devkit
-from voc_tfdata import loading
-from voc_tfdata.convert import build_records
-from voc_tfdata.dataset import eval_dataset
-from voc_tfdata.inline_map import map_inline
-from voc_tfdata.loading import apply_difficult, count_cores, group_rows, set_threads
+from voc_tfdata.convert.build import build_records
+from voc_tfdata.pipeline import loading
+from voc_tfdata.pipeline.dataset import eval_dataset
+from voc_tfdata.pipeline.inline_map import map_inline
+from voc_tfdata.pipeline.loading import apply_difficult, count_cores, group_rows, set_threads
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from voc_tfdata import order
+from voc_tfdata.pipeline import order
 
 
 def epoch_ids(epoch: int, *, num_examples: int, batch_size: int, seed: int = 0, shard=(0, 1), drop=False) -> list:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from voc_tfdata import transforms
-from voc_tfdata.decoded import DecodedStore, StoreKey, open_or_build
-from voc_tfdata.loading import Plan
-from voc_tfdata.store_batches import gather_planned
+from voc_tfdata.pipeline import transforms
+from voc_tfdata.pipeline.decoded import DecodedStore, StoreKey, open_or_build
+from voc_tfdata.pipeline.loading import Plan
+from voc_tfdata.pipeline.store_batches import gather_planned
 
 N, STORED, SIZE, C = 3, 16, 14, 2
 ROWS, COLUMNS = np.indices((STORED, STORED))

@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from tests.devkit_fixture import draw_noise, encode
-from voc_tfdata import transforms
+from voc_tfdata.pipeline import transforms
 
 SMOOTH = draw_noise(97, 61).resize((331, 207), Image.Resampling.BICUBIC)  # like a photograph: no single-pixel detail
 

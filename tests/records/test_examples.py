@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from voc_tfdata.examples import ExampleObject, decode_example, encode_example, label_vectors, parse_example
+from voc_tfdata.records.examples import ExampleObject, decode_example, encode_example, label_vectors, parse_example
 
 DOG = ExampleObject("dog", 11, (0.25, 0.5, 0.75, 1.0), False, True, "Left")
 FAR_CAT = ExampleObject("cat", 7, (0.0, 0.125, 0.5, 0.25), True, False, "")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from voc_tfdata.manifest import (
+from voc_tfdata.records.manifest import (
     MANIFEST_NAME,
     SCHEMA_VERSION,
     Manifest,

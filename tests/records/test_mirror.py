@@ -18,11 +18,11 @@ import pytest
 
 from tests.devkit_fixture import files_in
 from tests.loopback import CLIENT_ENVIRONMENT, S3, run_http, start_again_when_dead
-from voc_tfdata import records
-from voc_tfdata.manifest import read_manifest
-from voc_tfdata.mirror import localize, mirror_records
+from tests.paths import ROOT
+from voc_tfdata.records import tfrecord
+from voc_tfdata.records.manifest import read_manifest
+from voc_tfdata.records.mirror import localize, mirror_records
 
-ROOT = Path(__file__).resolve().parents[1]
 SHARDS = [f"voc-train-{k:05d}-of-00004.tfrecord" for k in range(4)] + [
     f"voc-val-{k:05d}-of-00004.tfrecord" for k in range(4)
 ]
@@ -34,7 +34,8 @@ def other_process() -> Iterator[subprocess.Popen]:
     code = """
 import os
 from pathlib import Path
-from voc_tfdata import mirror, remote
+from voc_tfdata.records import mirror
+from voc_tfdata.remote import addresses as remote
 remote.open_file_system("s3://bucket")
 os.environ["S3_ENDPOINT"], uri, folder = input().split()
 mirror.mirror_records(uri, Path(folder), num_threads=1)
@@ -132,7 +133,7 @@ def test_a_server_that_stays_dead_is_one_line_and_what_is_whole_is_kept(
     )
     (folder,) = tmp_path.iterdir()
     with pytest.raises(FileNotFoundError, match="manifest.json: not a .complete. data set"):  # not taken for whole
-        records.open_split(folder, "train")
+        tfrecord.open_split(folder, "train")
     assert [name for name in SHARDS if (folder / name).exists()] == SHARDS[:2]
 
     s3.way.start()
@@ -145,7 +146,7 @@ def test_a_server_that_stays_dead_is_one_line_and_what_is_whole_is_kept(
 def test_http_goes_on_inside_a_shard(s3: S3, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    frame = records.frame_record(bytes(1 << 20))  # 1 MiB; 24 of them: three requests of 8 MiB and a bit
+    frame = tfrecord.frame_record(bytes(1 << 20))  # 1 MiB; 24 of them: three requests of 8 MiB and a bit
     (source / SHARDS[0]).write_bytes(frame * 24)
     (source / "voc-train-ids.txt").write_text("x\n" * 24)
     write_manifest(source, num_bytes=24 * len(frame), num_examples=24)
@@ -183,7 +184,7 @@ def test_a_damaged_shard_is_named_and_its_mirror_is_none(
 ) -> None:
     shard = SHARDS[1]
     data = (noisy_records / shard).read_bytes()
-    frames = [int(line.split()[1]) for line in (noisy_records / records.index_name(shard)).read_text().splitlines()]
+    frames = [int(line.split()[1]) for line in (noisy_records / tfrecord.index_name(shard)).read_text().splitlines()]
     damaged = {
         "cut in a record": data[:-100],
         "cut between records": data[: -frames[-1]],
@@ -212,7 +213,7 @@ def test_a_mirror_that_was_damaged_is_mended_by_what_is_missing(
 ) -> None:
     folder = localize(uri, tmp_path)
     (folder / SHARDS[0]).unlink()
-    (folder / records.index_name(SHARDS[1])).write_text("0 1\n")
+    (folder / tfrecord.index_name(SHARDS[1])).write_text("0 1\n")
     with open(folder / SHARDS[2], "r+b") as file:  # of the right size: found because the mirror is looked over
         file.write(b"xxxx")
     before = len(s3.requests())
@@ -282,7 +283,7 @@ def write_manifest(folder: Path, *, num_bytes: int, num_examples: int) -> None:
     """Writes the manifest of one split of one shard; its checksums are those of its files, where there are any."""
 
     def crc32c(name: str) -> str:
-        return records.crc32c_of_file(folder / name) if (folder / name).exists() else "00000000"
+        return tfrecord.crc32c_of_file(folder / name) if (folder / name).exists() else "00000000"
 
     split = {
         "num_examples": num_examples,

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 import voc_tfdata
 from tests.loopback import S3, run_http, start_again_when_dead
-from voc_tfdata.manifest import Shard, read_manifest
-from voc_tfdata.records import iterate_records
-from voc_tfdata.streaming import read_frames, stream_records
+from voc_tfdata.records.manifest import Shard, read_manifest
+from voc_tfdata.records.streaming import read_frames, stream_records
+from voc_tfdata.records.tfrecord import iterate_records
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from tests.devkit_fixture import difficult, sample, write_devkit
-from voc_tfdata.convert import build_records
-from voc_tfdata.examples import decode_example
-from voc_tfdata.manifest import read_manifest
-from voc_tfdata.records import (
+from voc_tfdata.convert.build import build_records
+from voc_tfdata.records.examples import decode_example
+from voc_tfdata.records.manifest import read_manifest
+from voc_tfdata.records.tfrecord import (
     count_labels,
     crc32c_of_file,
     format_index,

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.devkit_fixture import difficult, sample, write_devkit
-from voc_tfdata.convert import build_records
-from voc_tfdata.examples import ExampleObject, encode_example
-from voc_tfdata.manifest import MANIFEST_NAME, format_manifest, read_manifest
-from voc_tfdata.records import crc32c_of_file, format_index, frame_record, open_split
-from voc_tfdata.verify import verify_records
+from voc_tfdata.convert.build import build_records
+from voc_tfdata.records.examples import ExampleObject, encode_example
+from voc_tfdata.records.manifest import MANIFEST_NAME, format_manifest, read_manifest
+from voc_tfdata.records.tfrecord import crc32c_of_file, format_index, frame_record, open_split
+from voc_tfdata.records.verify import verify_records
 
 SHARD = "voc-train-00000-of-00002.tfrecord"
 

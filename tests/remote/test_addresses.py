@@ -11,25 +11,26 @@ import pytest
 
 import voc_tfdata
 from tests.loopback import CLIENT_ENVIRONMENT, S3
-from voc_tfdata import remote
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.paths import ROOT
+from voc_tfdata.remote import addresses
 
 
 def test_only_addresses_are_remote() -> None:
-    assert remote.is_uri("s3://bucket/voc") and remote.is_uri("http://host/voc")
-    assert not remote.is_uri("records/voc") and not remote.is_uri(Path("/data/s3:/voc"))
+    assert addresses.is_uri("s3://bucket/voc") and addresses.is_uri("http://host/voc")
+    assert not addresses.is_uri("records/voc") and not addresses.is_uri(Path("/data/s3:/voc"))
 
 
 def test_a_name_is_joined_with_one_slash() -> None:
     assert (
-        remote.join("s3://bucket/voc/", "a.txt") == remote.join("s3://bucket/voc", "a.txt") == "s3://bucket/voc/a.txt"
+        addresses.join("s3://bucket/voc/", "a.txt")
+        == addresses.join("s3://bucket/voc", "a.txt")
+        == "s3://bucket/voc/a.txt"
     )
 
 
 def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"^ftp://host/voc: unknown kind .* s3://, gs://, az://, hdfs://, http://, "):
-        remote.open_file_system("ftp://host/voc")
+        addresses.open_file_system("ftp://host/voc")
 
 
 @pytest.mark.parametrize("name", ["S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
@@ -39,31 +40,31 @@ def test_an_endpoint_without_its_scheme_is_asked_for(name: str, monkeypatch: pyt
     with pytest.raises(
         ValueError, match=rf"^{name}=127.0.0.1:9000 lacks its scheme; set {name}=http://127.0.0.1:9000 "
     ):
-        remote.open_file_system("s3://bucket/voc")
+        addresses.open_file_system("s3://bucket/voc")
 
 
 def test_the_endpoint_that_other_s3_tools_use_is_taken(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S3_ENDPOINT", "")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000/")
-    remote.open_file_system("s3://bucket/voc")
+    addresses.open_file_system("s3://bucket/voc")
     assert os.environ["S3_ENDPOINT"] == "http://127.0.0.1:9000"
     monkeypatch.setenv("S3_ENDPOINT", "")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://127.0.0.1:9001")  # the more special one
-    remote.open_file_system("s3://bucket/voc")
+    addresses.open_file_system("s3://bucket/voc")
     assert os.environ["S3_ENDPOINT"] == "https://127.0.0.1:9001"
 
 
 def test_what_the_user_has_set_is_kept(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S3_REQUEST_TIMEOUT_MSEC", "5000")
     monkeypatch.delenv("S3_CONNECT_TIMEOUT_MSEC", raising=False)
-    remote.open_file_system("s3://bucket/voc")
+    addresses.open_file_system("s3://bucket/voc")
     assert os.environ["S3_REQUEST_TIMEOUT_MSEC"] == "5000"
     assert os.environ["S3_CONNECT_TIMEOUT_MSEC"] == "10000"
 
 
 def skip_if_tensorflow_io_is_here() -> None:
     try:
-        remote.open_file_system("s3://bucket")
+        addresses.open_file_system("s3://bucket")
     except ImportError:
         return
     pytest.skip("tensorflow-io is installed")
@@ -73,7 +74,7 @@ def skip_if_tensorflow_io_is_here() -> None:
 def test_without_a_tensorflow_io_that_fits_one_line_says_what_to_install(uri: str) -> None:
     skip_if_tensorflow_io_is_here()
     with pytest.raises(ImportError) as raised:
-        remote.open_file_system(uri)
+        addresses.open_file_system(uri)
     message = str(raised.value)
     assert message.startswith(f"{uri}: {uri.partition(':')[0]} addresses need tensorflow-io 0.37.1 with TensorFlow ")
     assert "pip install 'voc_tfdata[io]' (Python 3.10 to 3.12)" in message and "\n" not in message
@@ -97,7 +98,7 @@ def test_every_way_in_says_so(tmp_path: Path) -> None:
 
 
 def test_google_storage_needs_no_tensorflow_io() -> None:
-    remote.open_file_system("gs://bucket/voc")
+    addresses.open_file_system("gs://bucket/voc")
 
 
 @pytest.mark.slow
@@ -105,7 +106,7 @@ def test_a_process_that_used_s3_keeps_its_exit_status_and_its_output(s3: S3) -> 
     code = """
 import sys
 from pathlib import Path
-from voc_tfdata import remote_files
+from voc_tfdata.remote import files as remote_files
 remote_files.write_file(Path(remote_files.__file__), "s3://bucket/exit/a.py")
 print("used")
 sys.exit(7)

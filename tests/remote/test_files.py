@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.loopback import S3, run_http
-from voc_tfdata import remote_files
-from voc_tfdata.records import frame_record
+from voc_tfdata.records.tfrecord import frame_record
+from voc_tfdata.remote import files as remote_files
 
 
 def test_a_file_is_written_read_listed_and_removed(s3: S3, tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from absl import flags
 
-from tests.load_tool import load_tool
-from tests.test_transfer import run_server
-from tests.test_unpacking import NAME, TRAINVAL, TRAINVAL_FILES, make_tar, read_tree
+from tests.devkit.test_transfer import run_server
+from tests.devkit.test_unpacking import NAME, TRAINVAL, TRAINVAL_FILES, make_tar, read_tree
+from tests.paths import ROOT
+from voc_tfdata.devkit import download as tool
 
-TOOL = Path(__file__).resolve().parents[1] / "tools" / "download_voc.py"
+TOOL = ROOT / "tools" / "download_voc.py"
 TEST_NAME = "VOCtest_06-Nov-2007.tar"
 TEST_FILES = {
     "VOCdevkit/VOC2007/Annotations/000001.xml": b"<annotation/>",
@@ -23,8 +23,6 @@ TEST_FILES = {
     "VOCdevkit/VOC2007/JPEGImages/000001.jpg": b"\xff\xd8 of the test set",
 }
 TEST = make_tar(TEST_FILES)
-
-tool = load_tool("tools/download_voc.py")
 
 
 @pytest.fixture(autouse=True)
@@ -265,15 +263,3 @@ def test_command_prints_what_to_run_next(tmp_path: Path) -> None:
     done = run_tool("--year=2012", f"--out_dir={tmp_path / 'my data'}")
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == f"  build_tfrecords --voc_root='{folder}' --out_dir=records/voc2012"
-
-
-def test_flags_of_other_entry_points_outlive_the_loading_of_a_tool() -> None:
-    flags.DEFINE_string("mirror", "ours", "clashes with a flag of the tool")
-    ours = flags.FLAGS["mirror"]
-    try:
-        assert load_tool("tools/download_voc.py").ARCHIVES
-        assert flags.FLAGS["mirror"] is ours and flags.FLAGS["mirror"].value == "ours"
-        assert flags.FLAGS.find_module_defining_flag("mirror") == __name__
-        assert "keep_archive" not in flags.FLAGS
-    finally:
-        flags.FLAGS.remove_flag_values(["mirror"])

@@ -8,11 +8,12 @@ import pytest
 import tensorflow as tf
 
 from tests.devkit_fixture import plain_jpeg
+from tests.paths import ROOT
 from tests.tiny_model import build_tiny_model
-from voc_tfdata.model_file import load_model, save_model
-from voc_tfdata.serving import predict_jpegs
+from voc_tfdata.model.serving import predict_jpegs
+from voc_tfdata.model.trained_model import load_model, save_model
 
-TOOL = Path(__file__).resolve().parents[1] / "tools" / "export_model.py"
+TOOL = ROOT / "tools" / "export_model.py"
 
 
 def export(*args: object) -> subprocess.CompletedProcess:

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from tests.devkit_fixture import difficult, object_xml, sample, write_devkit
-from voc_tfdata.convert import build_records
+from tests.paths import ROOT
+from voc_tfdata.convert.build import build_records
 
-TOOL = Path(__file__).resolve().parents[1] / "tools" / "inspect_records.py"
+TOOL = ROOT / "tools" / "inspect_records.py"
 
 
 @pytest.fixture(scope="module")

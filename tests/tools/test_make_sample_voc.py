@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tools import make_sample_voc as tool
-from tools.make_sample_voc import make_sample_voc
-from tools.sample_drawings import DRAWINGS
-from tools.sample_pictures import find_box, paste, turn
-from tools.sample_shapes import box, render
+from tests.paths import ROOT
 from voc_tfdata.classes import VOC_CLASSES
+from voc_tfdata.sample import devkit as tool
+from voc_tfdata.sample.devkit import make_sample_voc
+from voc_tfdata.sample.drawings import DRAWINGS
+from voc_tfdata.sample.pictures import find_box, paste, turn
+from voc_tfdata.sample.shapes import box, render
 
-ROOT = Path(__file__).resolve().parents[1]
 TOOL = ROOT / "tools" / "make_sample_voc.py"
 NUM_IMAGES = 60
 
@@ -71,7 +71,9 @@ def test_another_seed_draws_other_pictures_of_the_same_things(tmp_path):
 
 
 def test_nothing_but_numpy_and_pillow_is_loaded(tmp_path):
-    code = "import sys, tools.make_sample_voc; print([m for m in sys.modules if m in ('tensorflow', 'absl', 'lxml')])"
+    code = (
+        "import sys, voc_tfdata.sample.devkit; print([m for m in sys.modules if m in ('tensorflow', 'absl', 'lxml')])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert done.stdout == "[]\n", done.stderr
 

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from tests.devkit_fixture import draw_quarters, encode
-from voc_tfdata.model_file import save_model
+from tests.paths import ROOT
+from voc_tfdata.model.trained_model import save_model
 
-TOOL = Path(__file__).resolve().parents[1] / "tools" / "predict.py"
+TOOL = ROOT / "tools" / "predict.py"
 
 
 @pytest.fixture(scope="module")

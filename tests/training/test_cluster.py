@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from voc_tfdata.cluster import Cluster, find_cluster, parse_cluster
+from voc_tfdata.training.cluster import Cluster, find_cluster, parse_cluster
 
 HOSTS = {"worker": ["a:1", "b:2"]}
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from voc_tfdata.devices import (
+from voc_tfdata.training.devices import (
     choose_jit_compile,
     choose_precision,
     choose_strategy,

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from voc_tfdata.history import read_history, write_history, write_scalars
+from voc_tfdata.training.history import read_history, write_history, write_scalars
 
 ROWS = [{"epoch": 1, "step": 3, "loss": 1 / 3}, {"epoch": 2, "step": 6, "loss": math.nan}]
 

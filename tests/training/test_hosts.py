@@ -15,17 +15,17 @@ import pytest
 
 from tests.devkit_fixture import write_small_records
 from tests.loopback import free_ports
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 STEPS = 4  # an epoch: 8 pictures by two
 
 # Which pictures each of two processes gets, in two epochs; what a broadcast gives the second one.
 DELIVERY = """
 import sys
 import numpy as np
-from voc_tfdata.devices import choose_strategy, place_shards
-from voc_tfdata.dataset import train_dataset
-from voc_tfdata.hosts import broadcast, broadcast_array, is_chief
+from voc_tfdata.training.devices import choose_strategy, place_shards
+from voc_tfdata.pipeline.dataset import train_dataset
+from voc_tfdata.training.hosts import broadcast, broadcast_array, is_chief
 strategy = choose_strategy("auto")
 make = lambda shard: train_dataset(sys.argv[1], batch_size=2, image_size=32, shard=shard, with_ids=True,
                                    drop_remainder=True)

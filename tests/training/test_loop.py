@@ -12,13 +12,13 @@ import pytest
 import tensorflow as tf
 
 from tests.tiny_model import build_tiny_model, make_batches, values_of
-from voc_tfdata.evaluation import Predictions, evaluate
-from voc_tfdata.history import read_history
-from voc_tfdata.model_file import load_model
-from voc_tfdata.optimizers import build_optimizer
-from voc_tfdata.run_state import RunState
-from voc_tfdata.train_step import make_train_step
-from voc_tfdata.training import train
+from voc_tfdata.evaluation.predictions import Predictions, evaluate
+from voc_tfdata.model.trained_model import load_model
+from voc_tfdata.training.history import read_history
+from voc_tfdata.training.loop import train
+from voc_tfdata.training.optimizers import build_optimizer
+from voc_tfdata.training.run_state import RunState
+from voc_tfdata.training.train_step import make_train_step
 
 STEPS = 3  # an epoch
 

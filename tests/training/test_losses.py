@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from voc_tfdata.baselines import LabelCounts
-from voc_tfdata.losses import class_frequencies, count_right, cross_entropy_sums, weight_positives
+from voc_tfdata.evaluation.baselines import LabelCounts
+from voc_tfdata.training.losses import class_frequencies, count_right, cross_entropy_sums, weight_positives
 
 COUNTS = LabelCounts(positives=(2, 0, 10), ignored=(3, 10, 0), num_examples=10)
 

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from voc_tfdata.evaluation import Predictions
-from voc_tfdata.monitors import MONITORS, check_monitor, is_better, judge, why_finished
+from voc_tfdata.evaluation.predictions import Predictions
+from voc_tfdata.training.monitors import MONITORS, check_monitor, is_better, judge, why_finished
 
 LIMITS = {"total_steps": 100, "max_steps": 0, "patience": 4, "monitor": "val_loss"}
 

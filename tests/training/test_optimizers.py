@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from voc_tfdata.optimizers import OPTIMIZERS, build_optimizer, learning_rate_at
+from voc_tfdata.training.optimizers import OPTIMIZERS, build_optimizer, learning_rate_at
 
 
 def rates(*steps: int, warmup_steps: int = 0, cosine_decay: bool = False) -> list[float]:

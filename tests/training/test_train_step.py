@@ -1,26 +1,26 @@
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.paths import ROOT
 from tests.tiny_model import build_tiny_model, make_batches, values_of
-from voc_tfdata.epoch import TrainStep
-from voc_tfdata.optimizers import build_optimizer
-from voc_tfdata.train_step import make_train_step
+from voc_tfdata.training.epoch import TrainStep
+from voc_tfdata.training.optimizers import build_optimizer
+from voc_tfdata.training.train_step import make_train_step
 
 # Compares one device with two: logical devices must be set before TensorFlow opens any, so in its own process.
 TWO_DEVICES = """
 import numpy as np
 import tensorflow as tf
 from tests.tiny_model import build_tiny_model, make_batches, values_of
-from voc_tfdata.devices import choose_strategy, place_batches
-from voc_tfdata.optimizers import build_optimizer
-from voc_tfdata.train_step import make_train_step
+from voc_tfdata.training.devices import choose_strategy, place_batches
+from voc_tfdata.training.optimizers import build_optimizer
+from voc_tfdata.training.train_step import make_train_step
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -105,7 +105,7 @@ def test_jit_compiled_steps_are_the_same_steps() -> None:
 
 
 def test_two_devices_train_as_one_does() -> None:
-    root = Path(__file__).resolve().parents[1]
+    root = ROOT
     run = subprocess.run([sys.executable, "-c", TWO_DEVICES], cwd=root, capture_output=True, text=True, timeout=300)
     assert run.stdout == "equal\n", run.stderr[-3000:]
 

@@ -35,10 +35,11 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from voc_tfdata.commands import check_no_arguments, quiet_start, run_command
+from voc_tfdata.commands.command_line import check_no_arguments, run_command
+from voc_tfdata.quiet import quiet_start
 
 if TYPE_CHECKING:
-    from voc_tfdata.speed import Row
+    from voc_tfdata.benchmark.speed import Row
 
 _RECORDS = flags.DEFINE_string("records", None, "Folder written by build_tfrecords.")
 _SPLIT = flags.DEFINE_string("split", "train", "Split to read, or a union such as train+val.")
@@ -74,11 +75,11 @@ def main(argv: list[str]) -> None:
         raise ValueError("--records is missing; for example: python -m voc_tfdata.benchmark --records=records/voc2012")
     # Here, not on top: --help and a wrong folder answer without waiting for TensorFlow.
     from voc_tfdata.machine import describe_machine
-    from voc_tfdata.manifest import find_split, read_manifest
+    from voc_tfdata.records.manifest import find_split, read_manifest
 
     find_split(read_manifest(_RECORDS.value), _SPLIT.value, _RECORDS.value)
     with quiet_start():
-        from voc_tfdata.speed import Settings, choose_modes, measure_modes
+        from voc_tfdata.benchmark.speed import Settings, choose_modes, measure_modes
 
     with tempfile.TemporaryDirectory(prefix="voc_tfdata_benchmark_") as scratch:
         settings = Settings(

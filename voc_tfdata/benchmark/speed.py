@@ -16,13 +16,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from voc_tfdata import fetch, order, records
-from voc_tfdata.dataset import train_dataset
-from voc_tfdata.devices import place_batches
-from voc_tfdata.inline_map import map_inline
-from voc_tfdata.loading import READY, set_threads
 from voc_tfdata.machine import call_in_new_process, count_cores, read_heap_mb, read_peak_mb, watch
-from voc_tfdata.manifest import read_manifest
+from voc_tfdata.pipeline import order, random_access
+from voc_tfdata.pipeline.dataset import train_dataset
+from voc_tfdata.pipeline.inline_map import map_inline
+from voc_tfdata.pipeline.loading import READY, set_threads
+from voc_tfdata.records import tfrecord
+from voc_tfdata.records.manifest import read_manifest
+from voc_tfdata.training.devices import place_batches
 
 AUGMENTS = ("none", "flip", "crop")
 STORES = ("original", "resized", "decoded")
@@ -116,9 +117,9 @@ def measure_training(mode: str, settings: Settings) -> Row:
 
     open_s is the time to build the model, first_s includes the first step, in which the graph is traced.
     """
-    from voc_tfdata.model import build_vgg16
-    from voc_tfdata.optimizers import build_optimizer
-    from voc_tfdata.train_step import make_train_step
+    from voc_tfdata.model.vgg16 import build_vgg16
+    from voc_tfdata.training.optimizers import build_optimizer
+    from voc_tfdata.training.train_step import make_train_step
 
     next(iter(tf.data.Dataset.range(1)))
     idle_mb, stop = read_heap_mb(), watch(read_heap_mb)
@@ -188,8 +189,8 @@ def make_dataset(mode: str, settings: Settings) -> tf.data.Dataset:
 
 def read_dataset(settings: Settings) -> tf.data.Dataset:
     """Returns batches of serialised records, string [B], shuffled, repeating for ever."""
-    index = records.open_split(settings.records, settings.split, check=settings.check)
-    table = fetch.record_table(index)
+    index = tfrecord.open_split(settings.records, settings.split, check=settings.check)
+    table = random_access.record_table(index)
     num_examples, threads = index.num_examples, settings.num_threads or count_cores()
 
     def indices_of(step: tf.Tensor) -> tf.Tensor:
@@ -197,7 +198,7 @@ def read_dataset(settings: Settings) -> tf.data.Dataset:
         return batch.indices
 
     ds = tf.data.Dataset.counter().map(indices_of).unbatch()
-    ds = map_inline(ds, lambda i: fetch.fetch_records(table, i[None])[0], num_calls=threads + READY)
+    ds = map_inline(ds, lambda i: random_access.fetch_records(table, i[None])[0], num_calls=threads + READY)
     return set_threads(ds.batch(settings.batch_size).prefetch(2), threads)
 
 
@@ -214,7 +215,7 @@ def naive_dataset(settings: Settings) -> tf.data.Dataset:
         image = tf.image.resize(tf.io.decode_jpeg(fields["image/encoded"], channels=3), [side, side])
         return tf.cast(tf.round(image), tf.uint8), tf.cast(fields["image/class/multi_hot"], tf.float32)
 
-    paths = records.open_split(settings.records, settings.split, check="sizes").paths
+    paths = tfrecord.open_split(settings.records, settings.split, check="sizes").paths
     ds = tf.data.TFRecordDataset(list(paths)).repeat()
     return ds.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(settings.batch_size).prefetch(tf.data.AUTOTUNE)
 

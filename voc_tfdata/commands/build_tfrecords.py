@@ -15,7 +15,7 @@ import sys
 from absl import flags
 
 from voc_tfdata.classes import VOC_CLASSES, read_classes
-from voc_tfdata.commands import check_no_arguments, run_command
+from voc_tfdata.commands.command_line import check_no_arguments, run_command
 
 _VOC_ROOT = flags.DEFINE_string(
     "voc_root", None, "Folder with Annotations/ and JPEGImages/, a VOCdevkit with one year in it, or its .tar."
@@ -71,8 +71,8 @@ def main(argv: list[str]) -> int:
             f"{missing} is missing; for example: build_tfrecords --voc_root=VOCdevkit/VOC2012 --out_dir=records/voc2012"
         )
     # Here, not on top: --help and a wrong flag answer without waiting for Pillow, lxml and numpy.
-    from voc_tfdata.convert import build_records
-    from voc_tfdata.describe import describe_manifest, describe_notices
+    from voc_tfdata.convert.build import build_records
+    from voc_tfdata.records.describe import describe_manifest, describe_notices
 
     report = build_records(
         voc_root,

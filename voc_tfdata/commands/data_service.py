@@ -12,17 +12,14 @@ its own means (train.py: when it is run again). The dispatcher may be restarted 
 """
 
 import signal
-import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
 
 from absl import flags, logging
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs without an installation
-
-from voc_tfdata.commands import quiet_start, run_command
+from voc_tfdata.commands.command_line import run_command
+from voc_tfdata.quiet import quiet_start
 
 _PORT = flags.DEFINE_integer("port", 5000, "Port of the dispatcher; 0: any that is free.", 0, 65535)
 _WORKERS = flags.DEFINE_list("workers", [], "Of a dispatcher: all its workers, host:port of each.")
@@ -42,7 +39,7 @@ def main(argv: list[str]) -> int:
     if argv not in (["dispatcher"], ["worker"]):
         raise ValueError("say which: python tools/data_service.py dispatcher|worker --help")
     with quiet_start():
-        from voc_tfdata.data_service import is_reachable, read_address
+        from voc_tfdata.pipeline.data_service import is_reachable, read_address
 
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -78,7 +75,7 @@ def serve_dispatcher(port: int, workers: Sequence[str], work_dir: str) -> None:
     """
     import tensorflow as tf
 
-    from voc_tfdata.data_service import is_reachable, read_address
+    from voc_tfdata.pipeline.data_service import is_reachable, read_address
 
     names = ["{}:{}".format(*read_address(worker)) for worker in workers]
     if not names or len(set(names)) < len(names):
@@ -109,7 +106,7 @@ def serve_worker(dispatcher: str, address: str) -> None:
     """Runs a worker; does not return."""
     import tensorflow as tf
 
-    from voc_tfdata.data_service import read_address
+    from voc_tfdata.pipeline.data_service import read_address
 
     (host, port), (dispatcher_host, dispatcher_port) = read_address(address), read_address(dispatcher)
     service = tf.data.experimental.service
@@ -131,5 +128,6 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The command, with the flags of this process."""
     run_command(main)

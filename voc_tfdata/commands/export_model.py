@@ -8,14 +8,10 @@ Decoding and resizing are part of it. To use it, without this package:
     serve(jpeg=tf.constant([open("a.jpg", "rb").read()]))["dog"]
 """
 
-import sys
-from pathlib import Path
-
 from absl import flags, logging
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs without an installation
-
-from voc_tfdata.commands import check_no_arguments, quiet_start, run_command
+from voc_tfdata.commands.command_line import check_no_arguments, run_command
+from voc_tfdata.quiet import quiet_start
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "best.keras of train.py.", required=True)
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder to make.", required=True)
@@ -25,8 +21,8 @@ def main(argv: list[str]) -> int:
     """Writes the SavedModel."""
     check_no_arguments(argv)
     with quiet_start():
-        from voc_tfdata.model_file import load_model
-        from voc_tfdata.serving import write_saved_model
+        from voc_tfdata.model.serving import write_saved_model
+        from voc_tfdata.model.trained_model import load_model
 
     trained = load_model(_CHECKPOINT.value)
     verbosity = logging.get_verbosity()
@@ -37,5 +33,6 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The command, with the flags of this process."""
     run_command(main)

@@ -11,22 +11,19 @@ Exit status 1 if --verify finds a fault.
 """
 
 import io
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
 from PIL import Image, ImageDraw, ImageFont
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs without an installation
-
-from voc_tfdata.commands import run_command
-from voc_tfdata.describe import describe_manifest
-from voc_tfdata.examples import decode_example
-from voc_tfdata.manifest import Manifest, find_split, read_manifest
-from voc_tfdata.mirror import localize
-from voc_tfdata.records import iterate_ids, iterate_records
-from voc_tfdata.verify import verify_records
+from voc_tfdata.commands.command_line import run_command
+from voc_tfdata.records.describe import describe_manifest
+from voc_tfdata.records.examples import decode_example
+from voc_tfdata.records.manifest import Manifest, find_split, read_manifest
+from voc_tfdata.records.mirror import localize
+from voc_tfdata.records.tfrecord import iterate_ids, iterate_records
+from voc_tfdata.records.verify import verify_records
 
 _IMAGE_ID = flags.DEFINE_string("image_id", None, "Print the fields of this image's record.")
 _GRID = flags.DEFINE_string("grid", None, "PNG to draw the first pictures with their boxes and labels into.")
@@ -151,5 +148,6 @@ def _text(fields: dict[str, list], name: str) -> str:
     return fields[f"image/{name}"][0].decode()
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The command, with the flags of this process."""
     run_command(main)

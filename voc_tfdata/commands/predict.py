@@ -6,18 +6,16 @@ Prints a line a picture; leaves predictions.csv and pictures.png in --out_dir. F
 sub-folders too.
 """
 
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from absl import flags, logging
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs without an installation
-
-from voc_tfdata.commands import quiet_start, run_command
-from voc_tfdata.images import load_upright_jpeg
-from voc_tfdata.source_files import BadFileError
+from voc_tfdata.commands.command_line import run_command
+from voc_tfdata.devkit.images import load_upright_jpeg
+from voc_tfdata.devkit.source_files import BadFileError
+from voc_tfdata.quiet import quiet_start
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "best.keras of train.py.", required=True)
 _OUT_DIR = flags.DEFINE_string("out_dir", "predicted", "Folder for predictions.csv and pictures.png.")
@@ -33,11 +31,11 @@ def main(argv: list[str]) -> int:
     with quiet_start():
         import numpy as np
 
-        from voc_tfdata.model_file import load_model
-        from voc_tfdata.picture_grid import MAX_PICTURES
-        from voc_tfdata.report import write_picture_grid, write_predictions_csv
-        from voc_tfdata.serving import predict_jpegs
-        from voc_tfdata.transforms import decode_jpeg
+        from voc_tfdata.evaluation.picture_grid import MAX_PICTURES
+        from voc_tfdata.evaluation.report import write_picture_grid, write_predictions_csv
+        from voc_tfdata.model.serving import predict_jpegs
+        from voc_tfdata.model.trained_model import load_model
+        from voc_tfdata.pipeline.transforms import decode_jpeg
 
     trained = load_model(_CHECKPOINT.value)
     shown: list[np.ndarray] = []
@@ -113,5 +111,6 @@ def describe_scores(row: Sequence[float], class_names: Sequence[str]) -> str:
     return f"nothing above 0.5 ({ranked[0][1]} {ranked[0][0]:.2f})"
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The command, with the flags of this process."""
     run_command(main)

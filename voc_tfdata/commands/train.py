@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags, logging
 
-from voc_tfdata.baselines import LabelCounts, counts_as_read
-from voc_tfdata.cluster import find_cluster
-from voc_tfdata.commands import check_no_arguments, quiet_start, run_command
-from voc_tfdata.manifest import Manifest, find_split, read_manifest
-from voc_tfdata.metrics import DEFINITIONS
-from voc_tfdata.mirror import localize
-from voc_tfdata.monitors import MONITORS
-from voc_tfdata.records import count_labels
-from voc_tfdata.summary import format_class_table
+from voc_tfdata.commands.command_line import check_no_arguments, run_command
+from voc_tfdata.evaluation.baselines import LabelCounts, counts_as_read
+from voc_tfdata.evaluation.metrics import DEFINITIONS
+from voc_tfdata.evaluation.summary import format_class_table
+from voc_tfdata.quiet import quiet_start
+from voc_tfdata.records.manifest import Manifest, find_split, read_manifest
+from voc_tfdata.records.mirror import localize
+from voc_tfdata.records.tfrecord import count_labels
+from voc_tfdata.training.cluster import find_cluster
+from voc_tfdata.training.monitors import MONITORS
 
 if TYPE_CHECKING:
     import keras
@@ -133,7 +134,7 @@ def main(argv: list[str]) -> int:
 def _train_and_evaluate(manifest: Manifest, records_dir: Path, best: str) -> None:
     import tensorflow as tf
 
-    from voc_tfdata import devices, hosts
+    from voc_tfdata.training import devices, hosts
 
     if _DETERMINISTIC.value:
         tf.config.experimental.enable_op_determinism()
@@ -152,7 +153,7 @@ def _resolve_flags(strategy: tf.distribute.Strategy, manifest: Manifest) -> dict
     Raises:
       ValueError: the batch cannot be split over the devices, or XLA cannot compile for them.
     """
-    from voc_tfdata import devices, hosts
+    from voc_tfdata.training import devices, hosts
 
     replicas, num_hosts = strategy.num_replicas_in_sync, hosts.count_hosts(strategy)
     if _BATCH_SIZE.value < replicas:
@@ -180,14 +181,14 @@ def _resolve_flags(strategy: tf.distribute.Strategy, manifest: Manifest) -> dict
 def _train(strategy: tf.distribute.Strategy, manifest: Manifest, records_dir: Path) -> None:
     import keras
 
-    from voc_tfdata import devices, hosts
-    from voc_tfdata.dataset import epoch_steps, eval_dataset, train_dataset
-    from voc_tfdata.evaluation import evaluate
-    from voc_tfdata.losses import weight_positives
-    from voc_tfdata.optimizers import learning_rate_at
-    from voc_tfdata.run_folder import prepare_folder
-    from voc_tfdata.train_step import make_train_step
-    from voc_tfdata.training import train
+    from voc_tfdata.evaluation.predictions import evaluate
+    from voc_tfdata.pipeline.dataset import epoch_steps, eval_dataset, train_dataset
+    from voc_tfdata.training import devices, hosts
+    from voc_tfdata.training.loop import train
+    from voc_tfdata.training.losses import weight_positives
+    from voc_tfdata.training.optimizers import learning_rate_at
+    from voc_tfdata.training.run_folder import prepare_folder
+    from voc_tfdata.training.train_step import make_train_step
 
     identity = _resolve_flags(strategy, manifest)
     out_dir = prepare_folder(_OUT_DIR.value, identity, strategy, flags_text=_format_flags(), resume=_RESUME.value)
@@ -270,9 +271,9 @@ def _train(strategy: tf.distribute.Strategy, manifest: Manifest, records_dir: Pa
 
 
 def _build_model(strategy: tf.distribute.Strategy, counts: LabelCounts) -> tuple[keras.Model, keras.Optimizer]:
-    from voc_tfdata.losses import class_frequencies
-    from voc_tfdata.model import build_vgg16, set_prior
-    from voc_tfdata.optimizers import build_optimizer
+    from voc_tfdata.model.vgg16 import build_vgg16, set_prior
+    from voc_tfdata.training.losses import class_frequencies
+    from voc_tfdata.training.optimizers import build_optimizer
 
     with strategy.scope():
         model = build_vgg16(
@@ -298,14 +299,20 @@ def _build_model(strategy: tf.distribute.Strategy, counts: LabelCounts) -> tuple
 
 
 def _evaluate(checkpoint: str, manifest: Manifest, records_dir: Path) -> None:
-    from voc_tfdata.checkpoint_report import report_checkpoint
+    from voc_tfdata.evaluation.model_report import report_model
+    from voc_tfdata.model.trained_model import load_model
+    from voc_tfdata.training.history import read_history
 
     logging.info("evaluates %s on split %s", checkpoint, _TEST_SPLIT.value)
     out_dir = Path(_OUT_DIR.value)
-    summary = report_checkpoint(
-        checkpoint,
+    trained = load_model(checkpoint)
+    summary = report_model(
+        trained.model,
         records_dir,
         out_dir,
+        class_names=trained.class_names,
+        resize=trained.resize,
+        history=read_history(out_dir / "history.csv"),
         split=_TEST_SPLIT.value,
         train_counts=_count_labels(manifest, _TRAIN_SPLIT.value),
         difficult=_DIFFICULT.value,
@@ -363,5 +370,6 @@ def _format_flags() -> str:
     return "".join(f"{flag.serialize()}\n" for flag in own if flag.value is not None)
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The command, with the flags of this process."""
     run_command(main)

@@ -28,8 +28,8 @@ from typing import Any, TypeVar
 
 from absl import logging
 
-from voc_tfdata.commands import quiet_start
-from voc_tfdata.workers import EncodeTask, Run
+from voc_tfdata.convert.tasks import EncodeTask, Run
+from voc_tfdata.quiet import quiet_start
 
 _TASKS_PER_ELEMENT = 4  # so many chunks of pictures (256) are one piece of work for a runner
 # What does the work of "DirectRunner". By that name Beam would first download another program, Prism.
@@ -153,7 +153,7 @@ def _read_options(runner: str, options: Sequence[str]) -> Any:
 def _importable() -> Iterator[None]:
     """Lets the processes that a runner starts on this machine import this package, installed or not."""
     before = os.environ.get("PYTHONPATH")
-    here = str(Path(__file__).resolve().parents[1])
+    here = str(Path(__file__).resolve().parents[2])
     os.environ["PYTHONPATH"] = f"{here}{os.pathsep}{before}" if before else here
     try:
         yield

@@ -20,20 +20,20 @@ from pathlib import Path
 
 from absl import logging
 
-from voc_tfdata import splits as splits_lib
 from voc_tfdata.classes import VOC_CLASSES
-from voc_tfdata.devkit import Devkit, open_devkit
-from voc_tfdata.images import DEFAULT_MAX_PIXELS
-from voc_tfdata.manifest import MANIFEST_NAME, Manifest, format_manifest, read_manifest
-from voc_tfdata.plan import Options, Plan, count_splits, make_plan
-from voc_tfdata.publish import publish, stage_folder
-from voc_tfdata.records import index_name
-from voc_tfdata.remote import is_uri
-from voc_tfdata.scan import Findings
-from voc_tfdata.shards import BadFilesError, write_shards
-from voc_tfdata.source_files import BadFileError, Notice
+from voc_tfdata.convert import splits as splits_lib
+from voc_tfdata.convert.plan import Options, Plan, count_splits, make_plan
+from voc_tfdata.convert.publish import publish, stage_folder
+from voc_tfdata.convert.scan import Findings
+from voc_tfdata.convert.shards import BadFilesError, write_shards
+from voc_tfdata.convert.tasks import Run, start_workers
+from voc_tfdata.devkit.images import DEFAULT_MAX_PIXELS
+from voc_tfdata.devkit.listing import Devkit, open_devkit
+from voc_tfdata.devkit.source_files import BadFileError, Notice
+from voc_tfdata.records.manifest import MANIFEST_NAME, Manifest, format_manifest, read_manifest
+from voc_tfdata.records.tfrecord import index_name
+from voc_tfdata.remote.addresses import is_uri
 from voc_tfdata.version import __version__
-from voc_tfdata.workers import Run, start_workers
 
 _ADVICE = "add --overwrite to replace it, or take another --out_dir"
 
@@ -131,7 +131,7 @@ def build_records(
         out_dir = out_dir if is_uri(out_dir) or not str(out_dir) else os.path.abspath(out_dir)
     start = time.monotonic()
     if is_uri(out_dir) and not dry_run:
-        from voc_tfdata.remote_files import check_writable
+        from voc_tfdata.remote.files import check_writable
 
         check_writable(str(out_dir))  # now, rather than after hours of work
     logging.info("listing the files of %s", voc_root)
@@ -168,7 +168,7 @@ def _start(
 ) -> contextlib.AbstractContextManager[Run]:
     if not runner:
         return start_workers(num_workers)
-    from voc_tfdata.beam_workers import start_beam
+    from voc_tfdata.convert.beam_workers import start_beam
 
     return start_beam(runner, runner_options, shared_dir=shared_dir, must_see=voc_root)
 
@@ -266,7 +266,7 @@ def _file_names(manifest: Manifest) -> list[str]:
 def _stage(out_dir: str | Path) -> contextlib.AbstractContextManager[Path]:
     """Returns an empty local folder to build in: inside out_dir, or a temporary one if that is remote."""
     if is_uri(out_dir):
-        from voc_tfdata.upload import stage_upload
+        from voc_tfdata.convert.upload import stage_upload
 
         return stage_upload(str(out_dir))
     return stage_folder(Path(out_dir))
@@ -274,7 +274,7 @@ def _stage(out_dir: str | Path) -> contextlib.AbstractContextManager[Path]:
 
 def _publish(staging: Path, out_dir: str | Path, names: Sequence[str]) -> None:
     if is_uri(out_dir):
-        from voc_tfdata.upload import upload
+        from voc_tfdata.convert.upload import upload
 
         upload(staging, str(out_dir), names)
     else:

@@ -19,15 +19,15 @@ import google_crc32c
 import numpy as np
 from absl import logging
 
-from voc_tfdata import splits
-from voc_tfdata.devkit import Devkit
-from voc_tfdata.manifest import Shard, Split
-from voc_tfdata.pairing import SplitList, read_split_list
-from voc_tfdata.records import ids_name
-from voc_tfdata.scan import Findings, Image, Images, label_set, scan
-from voc_tfdata.source_files import Notice
-from voc_tfdata.spill import Sorter
-from voc_tfdata.workers import IGNORED, POSITIVE, Run
+from voc_tfdata.convert import splits
+from voc_tfdata.convert.scan import Findings, Image, Images, label_set, scan
+from voc_tfdata.convert.tasks import IGNORED, POSITIVE, Run
+from voc_tfdata.devkit.listing import Devkit
+from voc_tfdata.devkit.pairing import SplitList, read_split_list
+from voc_tfdata.devkit.source_files import Notice
+from voc_tfdata.devkit.spill import Sorter
+from voc_tfdata.records.manifest import Shard, Split
+from voc_tfdata.records.tfrecord import ids_name
 
 _SHARD_BYTES = 128 << 20  # 128 MiB
 _COUNTED = 256  # images at a time

@@ -18,8 +18,8 @@ import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from voc_tfdata.manifest import MANIFEST_NAME
-from voc_tfdata.spill import TemporaryFolderError
+from voc_tfdata.devkit.spill import TemporaryFolderError
+from voc_tfdata.records.manifest import MANIFEST_NAME
 
 _STAGING = ".building"
 _OURS = re.compile(r"voc-.*(\.tfrecord|\.idx|-ids\.txt)")

@@ -16,11 +16,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from voc_tfdata.devkit import Devkit
-from voc_tfdata.pairing import find_picture
-from voc_tfdata.source_files import BadFileError, FilesByStem, Notice, SourceFile, stem_of
-from voc_tfdata.spill import Sorter, Spill
-from voc_tfdata.workers import NO_OBJECT, Run, ScanTask, pack_item, scan_chunk
+from voc_tfdata.convert.tasks import NO_OBJECT, Run, ScanTask, pack_item, scan_chunk
+from voc_tfdata.devkit.listing import Devkit
+from voc_tfdata.devkit.pairing import find_picture
+from voc_tfdata.devkit.source_files import BadFileError, FilesByStem, Notice, SourceFile, stem_of
+from voc_tfdata.devkit.spill import Sorter, Spill
 
 _SCAN_CHUNK = 256  # annotations a task
 _PRESENT = bytes(label != NO_OBJECT for label in range(256))  # for bytes.translate

@@ -16,12 +16,12 @@ import google_crc32c
 from absl import logging
 from tqdm import tqdm
 
-from voc_tfdata.manifest import Shard, Split
-from voc_tfdata.plan import CountedRow, Options, Plan, SplitCounts, counted_row, shard_sizes
-from voc_tfdata.records import format_index, ids_name, index_name, shard_name
-from voc_tfdata.scan import Findings, Image
-from voc_tfdata.source_files import BadFileError
-from voc_tfdata.workers import Encoded, EncodeTask, Run, encode_chunk
+from voc_tfdata.convert.plan import CountedRow, Options, Plan, SplitCounts, counted_row, shard_sizes
+from voc_tfdata.convert.scan import Findings, Image
+from voc_tfdata.convert.tasks import Encoded, EncodeTask, Run, encode_chunk
+from voc_tfdata.devkit.source_files import BadFileError
+from voc_tfdata.records.manifest import Shard, Split
+from voc_tfdata.records.tfrecord import format_index, ids_name, index_name, shard_name
 
 _ENCODE_CHUNK = 64  # pictures a task: about 6 MB
 _COPY_BYTES = 1 << 20  # 1 MiB

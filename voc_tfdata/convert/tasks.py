@@ -25,11 +25,11 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
-from voc_tfdata.annotations import Annotation, parse_annotation
-from voc_tfdata.examples import ExampleObject, encode_example, label_vectors
-from voc_tfdata.images import UprightJpeg, load_upright_jpeg
-from voc_tfdata.records import frame_record
-from voc_tfdata.source_files import BadFileError, Notice, SourceFile, read_ahead
+from voc_tfdata.devkit.annotations import Annotation, parse_annotation
+from voc_tfdata.devkit.images import UprightJpeg, load_upright_jpeg
+from voc_tfdata.devkit.source_files import BadFileError, Notice, SourceFile, read_ahead
+from voc_tfdata.records.examples import ExampleObject, encode_example, label_vectors
+from voc_tfdata.records.tfrecord import frame_record
 
 _IN_FLIGHT = 3  # chunks a worker: enough to never wait for the main process, few enough to stay small
 T = TypeVar("T")

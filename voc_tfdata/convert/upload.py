@@ -18,10 +18,10 @@ from pathlib import Path
 
 from absl import logging
 
-from voc_tfdata.manifest import MANIFEST_NAME
-from voc_tfdata.publish import is_ours
-from voc_tfdata.remote import join
-from voc_tfdata.remote_files import in_parallel, list_folder, remove_file, shared_progress, write_file
+from voc_tfdata.convert.publish import is_ours
+from voc_tfdata.records.manifest import MANIFEST_NAME
+from voc_tfdata.remote.addresses import join
+from voc_tfdata.remote.files import in_parallel, list_folder, remove_file, shared_progress, write_file
 
 _NUM_THREADS = 4  # files at a time; the S3 client stages each in /tmp, and sends its parts in parallel
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from lxml import etree
 
-from voc_tfdata.source_files import BadFileError, Notice
+from voc_tfdata.devkit.source_files import BadFileError, Notice
 
 _Parts = dict[str, list[etree._Element]]
 _NOT_DIFFICULT = ("", "0", "unspecified", "false", "no", "none", "nan")

@@ -1,34 +1,22 @@
-"""Downloads one public archive of PASCAL VOC, checks its md5 and unpacks it to OUT_DIR/VOCdevkit/VOC{year}.
+"""The public archives of PASCAL VOC: one downloaded, its md5 checked, unpacked to OUT_DIR/VOCdevkit/VOC{year}.
 
-    python tools/download_voc.py --year=2012 --out_dir=data            # train and val
-    python tools/download_voc.py --year=2007 --out_dir=data --test     # the only public test set
+    folder = download_voc(2012, "data")
 
-A broken transfer goes on where it stopped, within a run and in the next one. An archive that you already have is
-used without a download if it lies in OUT_DIR under its own name. A second run finds everything there and ends.
+A broken transfer goes on where it stopped, within a run and in the next one.
 """
 
 import errno
 import os
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from absl import flags, logging
+from absl import logging
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs without an installation
-
-from voc_tfdata.commands import check_no_arguments, run_command
-from voc_tfdata.transfer import compute_md5, download
-from voc_tfdata.unpacking import find_missing, unpack
-
-_YEAR = flags.DEFINE_integer("year", None, "year of the challenge, 2007 to 2012", required=True)
-_TEST = flags.DEFINE_bool("test", False, "the test archive instead of trainval; public for 2007 only")
-_OUT_DIR = flags.DEFINE_string("out_dir", None, "folder that gets VOCdevkit/VOC{year}", required=True)
-_MIRROR = flags.DEFINE_string("mirror", None, "http(s) folder with the archive, itself or in a folder voc{year}")
-_KEEP_ARCHIVE = flags.DEFINE_bool("keep_archive", False, "keep the downloaded archive in out_dir")
+from voc_tfdata.devkit.transfer import compute_md5, download
+from voc_tfdata.devkit.unpacking import find_missing, unpack
 
 OFFICIAL_URL = "http://host.robots.ox.ac.uk/pascal/VOC"
 
@@ -193,20 +181,3 @@ def next_command(folder: Path) -> str:
     splits = " --splits=train,val,test" if (folder / "ImageSets/Main/test.txt").exists() else ""
     out_dir = f"records/{folder.name.lower()}"
     return f"build_tfrecords --voc_root={shlex.quote(str(folder))} --out_dir={out_dir}{splits}"
-
-
-def main(argv: list[str]) -> None:
-    """Downloads by the flags and prints what to run next."""
-    check_no_arguments(argv)
-    folder = download_voc(
-        _YEAR.value,
-        _OUT_DIR.value,
-        test=_TEST.value,
-        mirror=_MIRROR.value,
-        keep_archive=_KEEP_ARCHIVE.value,
-    )
-    print(f"{folder} is complete. Next:\n  {next_command(folder)}")
-
-
-if __name__ == "__main__":
-    run_command(main)

@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from voc_tfdata.jpeg import check_jpeg, read_jpeg_header
-from voc_tfdata.source_files import BadFileError
+from voc_tfdata.devkit.jpeg import check_jpeg, read_jpeg_header
+from voc_tfdata.devkit.source_files import BadFileError
 
 DEFAULT_MAX_PIXELS = 180_000_000
 _QUALITY = 95

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import simplejpeg
 
-from voc_tfdata.source_files import BadFileError
+from voc_tfdata.devkit.source_files import BadFileError
 
 # ITU T.81, table B.1: start-of-frame markers that TensorFlow's decoder reads (baseline, extended sequential,
 # progressive), and all that there are.

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from voc_tfdata.source_files import FilesByStem, Notice, SourceFile, is_litter, stem_of
-from voc_tfdata.spill import Sorter
-from voc_tfdata.tar_members import TarMembers
+from voc_tfdata.devkit.source_files import FilesByStem, Notice, SourceFile, is_litter, stem_of
+from voc_tfdata.devkit.spill import Sorter
+from voc_tfdata.devkit.tar_members import TarMembers
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 _FOLDERS = {"Annotations": (".xml",), "JPEGImages": PICTURE_SUFFIXES, "ImageSets/Main": (".txt",)}

@@ -13,9 +13,9 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from voc_tfdata.devkit import PICTURE_SUFFIXES, Devkit, some_of
-from voc_tfdata.source_files import BadFileError, Notice, SourceFile, read_pieces, stem_of
-from voc_tfdata.spill import Sorter
+from voc_tfdata.devkit.listing import PICTURE_SUFFIXES, Devkit, some_of
+from voc_tfdata.devkit.source_files import BadFileError, Notice, SourceFile, read_pieces, stem_of
+from voc_tfdata.devkit.spill import Sorter
 
 
 @dataclass(frozen=True)

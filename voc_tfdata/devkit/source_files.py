@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from voc_tfdata.spill import Spill
+from voc_tfdata.devkit.spill import Spill
 
 _FILES_AHEAD = 4
 _PIECE_BYTES = 1 << 20  # 1 MiB

@@ -15,8 +15,8 @@ import posixpath
 import tarfile
 from collections.abc import Iterator
 
-from voc_tfdata.source_files import UNREADABLE, is_litter
-from voc_tfdata.spill import Sorter
+from voc_tfdata.devkit.source_files import UNREADABLE, is_litter
+from voc_tfdata.devkit.spill import Sorter
 
 _MAX_HOPS = 40  # from link to link, as Linux goes (path_resolution(7))
 

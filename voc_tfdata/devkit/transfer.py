@@ -7,26 +7,23 @@ with open("archive.tar.part", "a+b") as file:                        # what is i
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import http.client
 import os
 import re
-import shutil
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from absl import logging
-from tqdm import tqdm
+
+from voc_tfdata.files import check_free_disk, format_bytes, show_progress
 
 _MAX_FAILURES = 4  # requests in a row that bring nothing new
 _TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
-_LOG_EVERY_S = 10.0  # progress lines where stderr is no terminal
 
 
 def compute_md5(file: BinaryIO) -> str:
@@ -71,55 +68,10 @@ def download(urls: Sequence[str], file: BinaryIO, *, timeout_s: float, retry_wai
         failures = 0 if have > most else failures + 1
         most = max(most, have)
         if failures == _MAX_FAILURES:
-            raise ConnectionError(f"{url}: {trouble} (tried {failures} times; {_mb(have)} are kept)")
+            raise ConnectionError(f"{url}: {trouble} (tried {failures} times; {format_bytes(have)} are kept)")
         wait_s = retry_wait_s * 2**failures
-        logging.warning("%s; trying again in %.0f s, from %s on", trouble, wait_s, _mb(have))
+        logging.warning("%s; trying again in %.0f s, from %s on", trouble, wait_s, format_bytes(have))
         time.sleep(wait_s)
-
-
-def check_free_disk(folder: Path, needed: int, what: str) -> None:
-    """Logs how many bytes are needed and free.
-
-    Args:
-      folder: on the disk in question.
-      needed: bytes.
-      what: the work that takes them, for the message.
-
-    Raises:
-      OSError: there are fewer.
-    """
-    free = shutil.disk_usage(folder).free
-    logging.info("%s takes %s of the %s free in %s", what, _mb(needed), _mb(free), folder)
-    if needed > free:
-        raise OSError(
-            f"{folder}: {what} takes {_mb(needed)} and {_mb(free)} are free; make room or choose another --out_dir"
-        )
-
-
-@contextlib.contextmanager
-def show_progress(done: int, total: int | None) -> Iterator[Callable[[int], object]]:
-    """Yields a function that takes every number of new bytes: a bar on a terminal, else a line now and then.
-
-    Args:
-      done: bytes that were there before.
-      total: bytes in the end, those included; None where that is not known.
-    """
-    if sys.stderr.isatty():
-        with tqdm(initial=done, total=total, unit="B", unit_scale=True) as bar:
-            yield bar.update
-        return
-    start_s, start, next_s = time.monotonic(), done, time.monotonic() + _LOG_EVERY_S
-
-    def log(size: int) -> None:
-        nonlocal done, next_s
-        done += size
-        now_s = time.monotonic()
-        if now_s >= next_s:
-            next_s = now_s + _LOG_EVERY_S
-            whole = _mb(total) if total else "unknown size"
-            logging.info("%s of %s, %.1f MB/s", _mb(done), whole, (done - start) / 1e6 / (now_s - start_s))
-
-    yield log
 
 
 def _fetch(url: str, file: BinaryIO, timeout_s: float) -> str:
@@ -132,7 +84,7 @@ def _fetch(url: str, file: BinaryIO, timeout_s: float) -> str:
       ConnectionError: the server does not have it, refuses, or answers with a web page.
     """
     have = file.seek(0, os.SEEK_END)
-    logging.info("downloading %s%s", url, f" from {_mb(have)} on" if have else "")
+    logging.info("downloading %s%s", url, f" from {format_bytes(have)} on" if have else "")
     headers = {"User-Agent": "voc_tfdata"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout_s)
@@ -158,7 +110,9 @@ def _fetch(url: str, file: BinaryIO, timeout_s: float) -> str:
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None
         if total is not None:
-            check_free_disk(Path(file.name).parent, total - have + total, "downloading and unpacking")
+            needed = total - have + total
+            remedy = "make room or choose another --out_dir"
+            check_free_disk(Path(file.name).parent, needed, what="downloading and unpacking", remedy=remedy)
         try:
             with show_progress(have, total) as update:
                 for chunk in _read_chunks(response):
@@ -167,7 +121,7 @@ def _fetch(url: str, file: BinaryIO, timeout_s: float) -> str:
         except ConnectionError as err:
             return str(err)
     missing = (total or 0) - file.seek(0, os.SEEK_END)
-    return f"the connection was closed {_mb(missing)} before the end" if missing > 0 else ""
+    return f"the connection was closed {format_bytes(missing)} before the end" if missing > 0 else ""
 
 
 def _read_chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
@@ -183,8 +137,3 @@ def _describe(err: Exception) -> str:
     """Returns the innermost reason of a failed request as a phrase."""
     reason = getattr(err, "reason", err)
     return str(getattr(reason, "strerror", None) or reason) or type(err).__name__
-
-
-def _mb(size: int) -> str:
-    """Returns a number of bytes as text, e.g. "1,999.6 MB"."""
-    return f"{size / 1e6:,.1f} MB"

@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from absl import logging
 
-from voc_tfdata.transfer import check_free_disk, show_progress
+from voc_tfdata.files import check_free_disk, show_progress
 
 _BLOCK_BYTES = 4096  # what a file occupies on disk is a multiple of this
 
@@ -51,7 +51,8 @@ def unpack(file: BinaryIO, folder: Path, *, archive_name: str, year: int) -> Non
             members = _list_files(tar, archive_name, year)
             temporary.mkdir(parents=True)
             needed = sum(-(-member.size // _BLOCK_BYTES) * _BLOCK_BYTES for member in members.values())
-            check_free_disk(temporary.parent, needed, f"unpacking {len(members):,} files")
+            what = f"unpacking {len(members):,} files"
+            check_free_disk(temporary.parent, needed, what=what, remedy="make room or choose another --out_dir")
             with show_progress(0, sum(member.size for member in members.values())) as update:
                 for name, member in members.items():
                     _write_member(tar, member, temporary / name)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from voc_tfdata.metrics import (
+from voc_tfdata.evaluation.metrics import (
     Floats,
     area,
     binary_accuracy,

@@ -23,7 +23,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from voc_tfdata import metrics
+from voc_tfdata.evaluation import metrics
 
 MAX_PANELS = 100  # precision-recall panels in one PNG
 DPI = 110

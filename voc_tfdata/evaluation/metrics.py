@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from voc_tfdata.classes import VOC_CLASSES
+from voc_tfdata.classes import VOC_CLASSES, check_class_names
 
 DEFINITIONS = ("voc2007", "voc2010", "step")
 PROBABILITY_CLIP = 1e-7  # as keras.backend.epsilon(): no logarithm of 0
@@ -163,22 +163,6 @@ def is_collapsed(y_score: npt.ArrayLike, *, threshold: float = COLLAPSE_STD) -> 
     """
     scores = np.asarray(y_score)
     return prediction_spread(scores) < threshold and len(scores) > 1
-
-
-def check_class_names(class_names: Sequence[str], num_classes: int) -> tuple[str, ...]:
-    """Returns the names as a tuple.
-
-    Raises:
-      ValueError: there are not num_classes of them, or one comes twice.
-    """
-    names = tuple(class_names)
-    if len(names) != num_classes:
-        raise ValueError(
-            f"{len(names)} class names for {num_classes} columns; pass class_names= in the order of the columns"
-        )
-    if len(set(names)) < len(names):
-        raise ValueError(f"class_names has {next(n for n in names if names.count(n) > 1)!r} twice")
-    return names
 
 
 def check_definition(definition: str) -> None:

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
-from voc_tfdata.baselines import LabelCounts
-from voc_tfdata.dataset import eval_dataset, read_examples
-from voc_tfdata.evaluation import evaluate
-from voc_tfdata.history import read_history
-from voc_tfdata.manifest import read_manifest
-from voc_tfdata.model_file import load_model
-from voc_tfdata.report import write_report
-from voc_tfdata.transforms import decode_jpeg
+from voc_tfdata.evaluation.baselines import LabelCounts
+from voc_tfdata.evaluation.predictions import evaluate
+from voc_tfdata.evaluation.report import write_report
+from voc_tfdata.pipeline.dataset import eval_dataset, read_examples
+from voc_tfdata.pipeline.transforms import decode_jpeg
+from voc_tfdata.records.manifest import read_manifest
 
 SAMPLE_PICTURES = 20  # in the grid
 
 
-def report_checkpoint(
-    checkpoint: str | Path,
+def report_model(
+    model: keras.Model,
     records_dir: str | Path,
     out_dir: str | Path,
     *,
+    class_names: Sequence[str],
+    resize: str = "bilinear",
     split: str = "test",
     train_counts: LabelCounts | None = None,
+    history: Mapping[str, Sequence[float]] | None = None,
     difficult: str = "ignore",
     definition: str = "voc2010",
     batch_size: int = 32,
@@ -35,37 +38,38 @@ def report_checkpoint(
     """Evaluates a model on a split, writes the report and returns the content of its metrics.json.
 
     Args:
-      checkpoint: file of save_model; it knows its picture size, resize and class names.
+      model: uint8 images [B, S, S, 3] RGB -> probabilities [B, C].
       records_dir: folder written by build_records.
-      out_dir: for the files of write_report; curves.png as well if it holds a history.csv.
+      out_dir: for the files of write_report.
+      class_names: of the model's outputs, in their order.
+      resize: how images reached the model in training, see eval_dataset.
       split: to evaluate on.
       train_counts: of the labels trained on, for the baselines.
+      history: {name: one value per epoch} of the training, for the curves.
       difficult: see eval_dataset.
       definition: of average precision.
-      batch_size: pictures at a time; does not change the result.
+      batch_size: images at a time; does not change the result.
       flags_text: shown in the report.
 
     Raises:
-      FileNotFoundError: no checkpoint, or no records.
-      ValueError: the checkpoint's classes are not those of the records, or no such split.
+      FileNotFoundError: no records.
+      ValueError: the model's classes are not those of the records, or no such split.
     """
-    trained = load_model(checkpoint)
     classes = read_manifest(records_dir).classes
-    if trained.class_names != classes:
+    if tuple(class_names) != classes:
         raise ValueError(
-            f"{checkpoint} was trained on the classes {', '.join(trained.class_names)}; {records_dir} has "
-            f"{', '.join(classes)}"
+            f"the model was trained on the classes {', '.join(class_names)}; {records_dir} has {', '.join(classes)}"
         )
     dataset = eval_dataset(
         records_dir,
         split,
         batch_size=batch_size,
-        image_size=trained.image_size,
-        resize=trained.resize,
+        image_size=int(model.input_shape[1]),
+        resize=resize,
         difficult=difficult,
         with_ids=True,
     )
-    predictions = evaluate(trained.model, dataset)
+    predictions = evaluate(model, dataset)
     return write_report(
         out_dir,
         ids=predictions.ids,
@@ -75,7 +79,7 @@ def report_checkpoint(
         definition=definition,
         split=split,
         train_counts=train_counts,
-        history=read_history(Path(out_dir) / "history.csv"),
+        history=history or {},
         sample_images=_sample_pictures(records_dir, split),
         flags_text=flags_text,
     )

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from voc_tfdata import metrics
-from voc_tfdata.figures import DPI, GREEN, GREY, ORANGE, RED, cut_text, font_families, png_of
+from voc_tfdata.evaluation import metrics
+from voc_tfdata.evaluation.figures import DPI, GREEN, GREY, ORANGE, RED, cut_text, font_families, png_of
 
 MAX_PICTURES = 64  # in one grid
 # in inches

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voc_tfdata import metrics
+from voc_tfdata.evaluation import metrics
 
 
 def write_predictions_csv(

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voc_tfdata import figures, picture_grid
-from voc_tfdata.baselines import LabelCounts
-from voc_tfdata.prediction_files import (
+from voc_tfdata.evaluation import figures, picture_grid
+from voc_tfdata.evaluation.baselines import LabelCounts
+from voc_tfdata.evaluation.prediction_files import (
     as_text,
     as_text_ids,
     format_csv,
@@ -26,8 +26,8 @@ from voc_tfdata.prediction_files import (
     write_predictions_csv,
     write_submission_files,
 )
-from voc_tfdata.report_html import format_html
-from voc_tfdata.summary import format_class_table, nan_to_none, summarize_predictions
+from voc_tfdata.evaluation.report_html import format_html
+from voc_tfdata.evaluation.summary import format_class_table, nan_to_none, summarize_predictions
 
 __all__ = [
     "format_class_table",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from voc_tfdata.summary import describe_mean, format_value
+from voc_tfdata.evaluation.summary import describe_mean, format_value
 
 _STYLE = """
 :root { color-scheme: light; }

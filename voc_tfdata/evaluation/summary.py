@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voc_tfdata import baselines, metrics
+from voc_tfdata.evaluation import baselines, metrics
 
 
 def summarize_predictions(

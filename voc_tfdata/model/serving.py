@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from voc_tfdata.model_file import TrainedModel
-from voc_tfdata.transforms import decode_jpeg, resize_image
+from voc_tfdata.model.trained_model import TrainedModel
+from voc_tfdata.pipeline.transforms import decode_jpeg, resize_image
 
 
 def predict_jpegs(trained: TrainedModel, jpegs: Sequence[bytes]) -> npt.NDArray[np.float32]:

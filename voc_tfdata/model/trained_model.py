@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import keras
 
-from voc_tfdata.metrics import check_class_names
+from voc_tfdata.classes import check_class_names
 
 _MEMBER = "voc_tfdata.json"
 

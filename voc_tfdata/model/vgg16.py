@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from voc_tfdata.pretrained import find_imagenet_weights, load_vgg16_weights
+from voc_tfdata.model.pretrained import find_imagenet_weights, load_vgg16_weights
 
 # Configuration D of Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
 # ICLR 2015, table 1: convolutions and their filters in each of the five blocks.

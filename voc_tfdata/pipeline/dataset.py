@@ -14,13 +14,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from voc_tfdata import arguments, examples, fetch, loading, order, records, store_batches
-from voc_tfdata.data_service import distribute_steps, read_address
-from voc_tfdata.inline_map import map_inline
-from voc_tfdata.manifest import Manifest, find_split, read_manifest
-from voc_tfdata.mirror import localize
-from voc_tfdata.remote import is_uri
-from voc_tfdata.streaming import stream_records
+from voc_tfdata.pipeline import arguments, loading, order, random_access, store_batches
+from voc_tfdata.pipeline.data_service import distribute_steps, read_address
+from voc_tfdata.pipeline.inline_map import map_inline
+from voc_tfdata.records import examples, tfrecord
+from voc_tfdata.records.manifest import Manifest, find_split, read_manifest
+from voc_tfdata.records.mirror import localize
+from voc_tfdata.records.streaming import stream_records
+from voc_tfdata.remote.addresses import is_uri
 
 _PREFETCH = 3  # batches; 2 made 6 % fewer of a decoded store, 4 no more
 
@@ -146,7 +147,7 @@ def train_dataset(
         load = partial(
             loading.load_planned,
             plan=plan,
-            index=records.open_split(records_dir, split, check=check),
+            index=tfrecord.open_split(records_dir, split, check=check),
             share=order.host_share(batch_size, (host, num_hosts)),
             **options,
         )
@@ -214,7 +215,7 @@ def eval_dataset(
         ds = store_batches.gather_in_order(store, batch_size=batch_size, difficult=difficult, num_threads=num_threads)
     else:
         ds = loading.load_in_order(
-            records.open_split(records_dir, split, check=check),
+            tfrecord.open_split(records_dir, split, check=check),
             batch_size=batch_size,
             num_classes=len(read_manifest(records_dir).classes),
             image_size=image_size,
@@ -261,7 +262,7 @@ def read_examples(records_dir: str | Path, split: str, *, cache_dir: str | Path 
     ds = (
         stream_records(str(records_dir), shards)
         if is_uri(records_dir)
-        else fetch.read_in_order(Path(records_dir), shards)
+        else random_access.read_in_order(Path(records_dir), shards)
     )
 
     @tf.autograph.experimental.do_not_convert
@@ -289,4 +290,4 @@ def _count_examples(manifest: Manifest, split: str, records_dir: str | Path) -> 
 def _read_ids(records_dir: str | Path, split: str) -> tuple[str, ...]:
     manifest = read_manifest(records_dir)
     names = find_split(manifest, split, records_dir)
-    return tuple(i for name in names for i in records.iterate_ids(Path(records_dir), manifest.splits[name]))
+    return tuple(i for name in names for i in tfrecord.iterate_ids(Path(records_dir), manifest.splits[name]))

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from voc_tfdata import fetch, transforms
-from voc_tfdata.inline_map import map_inline
-from voc_tfdata.records import SplitIndex
+from voc_tfdata.pipeline import random_access, transforms
+from voc_tfdata.pipeline.inline_map import map_inline
+from voc_tfdata.records.tfrecord import SplitIndex
 
 # Pictures that may wait, finished: threads go on decoding while the ones before are copied into a batch.
 READY = 16
@@ -41,7 +41,7 @@ class Examples(NamedTuple):
     labels: tf.Tensor  # int64 [G, C]: 1 for a class with objects, -1 where all of them are difficult
 
 
-def load_examples(table: fetch.RecordTable, indices: tf.Tensor, *, num_classes: int) -> Examples:
+def load_examples(table: random_access.RecordTable, indices: tf.Tensor, *, num_classes: int) -> Examples:
     """Returns the parts of records (int64 [G]), undecoded."""
     features = {
         "image/encoded": tf.io.FixedLenFeature([], tf.string),
@@ -51,7 +51,7 @@ def load_examples(table: fetch.RecordTable, indices: tf.Tensor, *, num_classes: 
         "image/class/ignore": tf.io.FixedLenFeature([num_classes], tf.int64),
     }
     # One by one: to parse them together they would be copied into one tensor.
-    rows = [tf.io.parse_single_example(payload, features) for payload in fetch.fetch_records(table, indices)]
+    rows = [tf.io.parse_single_example(payload, features) for payload in random_access.fetch_records(table, indices)]
     jpegs = [row.pop("image/encoded") for row in rows]
     fields = {name: tf.stack([row[name] for row in rows]) for name in rows[0]}
     labels = fields["image/class/multi_hot"] - 2 * fields["image/class/ignore"]
@@ -208,7 +208,7 @@ def _load_groups(
     core has another cache (other chiplet or socket), writing it takes 0.9 ms instead of 0.05; so a thread uses it for
     a whole group. Rows from `count` on are those of the smallest record, as they are cut off again.
     """
-    table = fetch.record_table(index)
+    table = random_access.record_table(index)
 
     def decode(examples: Examples, draws: tf.Tensor) -> list[tf.Tensor]:
         if augment != "crop":

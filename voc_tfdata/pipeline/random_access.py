@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from voc_tfdata import records
-from voc_tfdata.manifest import Shard
+from voc_tfdata.records import tfrecord
+from voc_tfdata.records.manifest import Shard
 
 REMEDY = (
     "is damaged, cut off or gone: copy the files anew or build them again; "
@@ -35,11 +35,11 @@ class RecordTable(NamedTuple):
     places: tf.Tensor  # int64 [N, 3]: shard, offset of the frame in bytes, number of the record in its shard
 
 
-def record_table(index: records.SplitIndex) -> RecordTable:
+def record_table(index: tfrecord.SplitIndex) -> RecordTable:
     """Returns the index of a split as tensors, for functions of Dataset.map to capture."""
     first = np.searchsorted(index.shard, index.shard)  # [N] index of the first record of the same shard
     number = np.arange(len(index.shard)) - first
-    places = np.stack([index.shard, index.offsets - records.HEADER_BYTES, number], axis=1)
+    places = np.stack([index.shard, index.offsets - tfrecord.HEADER_BYTES, number], axis=1)
     with tf.device("CPU:0"):
         return RecordTable(tf.constant(index.paths), tf.constant(places, tf.int64))
 

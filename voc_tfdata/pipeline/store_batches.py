@@ -13,12 +13,12 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from voc_tfdata import transforms
-from voc_tfdata.decoded import DecodedStore, StoreKey, map_store, open_or_build
-from voc_tfdata.inline_map import map_inline
-from voc_tfdata.loading import Plan, apply_difficult, load_in_order, set_threads
-from voc_tfdata.manifest import find_split, read_manifest
-from voc_tfdata.records import open_split
+from voc_tfdata.pipeline import transforms
+from voc_tfdata.pipeline.decoded import DecodedStore, StoreKey, map_store, open_or_build
+from voc_tfdata.pipeline.inline_map import map_inline
+from voc_tfdata.pipeline.loading import Plan, apply_difficult, load_in_order, set_threads
+from voc_tfdata.records.manifest import find_split, read_manifest
+from voc_tfdata.records.tfrecord import open_split
 
 # Batches gathered at once. Memory is the limit of it, and more batches take more memory.
 _MAX_CALLS = 4

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 
-from voc_tfdata.manifest import Manifest
-from voc_tfdata.source_files import Notice
+from voc_tfdata.devkit.source_files import Notice
+from voc_tfdata.records.manifest import Manifest
 
 _EXAMPLES_A_KIND = 5
 

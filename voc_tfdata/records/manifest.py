@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from voc_tfdata import remote
+from voc_tfdata.remote import addresses
 
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -82,11 +82,11 @@ def read_manifest(records_dir: str | Path) -> Manifest:
       ValueError: it is not ours, damaged, or of a newer schema.
       ImportError, PermissionError, ConnectionError: it is remote and cannot be read.
     """
-    is_remote = remote.is_uri(records_dir)
-    path = remote.join(str(records_dir), MANIFEST_NAME) if is_remote else str(Path(records_dir) / MANIFEST_NAME)
+    is_remote = addresses.is_uri(records_dir)
+    path = addresses.join(str(records_dir), MANIFEST_NAME) if is_remote else str(Path(records_dir) / MANIFEST_NAME)
     try:
         if is_remote:
-            from voc_tfdata import remote_files
+            from voc_tfdata.remote import files as remote_files
         text = (remote_files.read_file(path) if is_remote else Path(path).read_bytes()).decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(

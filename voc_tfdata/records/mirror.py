@@ -22,9 +22,9 @@ from pathlib import Path
 import google_crc32c
 from absl import logging
 
-from voc_tfdata import remote
-from voc_tfdata.manifest import MANIFEST_NAME, Manifest, Shard, Split, format_manifest, read_manifest
-from voc_tfdata.records import (
+from voc_tfdata.records.manifest import MANIFEST_NAME, Manifest, Shard, Split, format_manifest, read_manifest
+from voc_tfdata.records.streaming import REMEDY, read_frames
+from voc_tfdata.records.tfrecord import (
     FOOTER_BYTES,
     HEADER_BYTES,
     crc32c_of_file,
@@ -33,8 +33,8 @@ from voc_tfdata.records import (
     index_name,
     iterate_records,
 )
-from voc_tfdata.remote_files import in_parallel, read_file, shared_progress
-from voc_tfdata.streaming import REMEDY, read_frames
+from voc_tfdata.remote import addresses
+from voc_tfdata.remote.files import in_parallel, read_file, shared_progress
 
 _NUM_THREADS = 4  # shards at a time; the S3 client loads the parts of each in parallel, too
 _LOCK_NAME = ".lock"
@@ -53,7 +53,7 @@ def localize(records_dir: str | Path, cache_dir: str | Path | None = None) -> Pa
       FileNotFoundError, PermissionError, ConnectionError, OSError: the records cannot be read, or cache_dir cannot be
         written.
     """
-    if not remote.is_uri(records_dir):
+    if not addresses.is_uri(records_dir):
         return Path(records_dir)
     if not cache_dir:
         raise ValueError(
@@ -172,7 +172,7 @@ def _mirror_shard(
 
 
 def _mirror_ids(uri: str, folder: Path, split: Split) -> None:
-    source = remote.join(uri, split.ids_file)
+    source = addresses.join(uri, split.ids_file)
     for _ in range(2):  # twice: what looks like damage may be of the way
         data = read_file(source)
         found = f"{google_crc32c.value(data):08x}"

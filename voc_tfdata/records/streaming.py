@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import google_crc32c
 from absl import logging
 
-from voc_tfdata.manifest import Shard
-from voc_tfdata.records import FOOTER_BYTES, HEADER_BYTES, frame_record
-from voc_tfdata.remote import join
-from voc_tfdata.remote_files import MAX_FAILURES, read_records
+from voc_tfdata.records.manifest import Shard
+from voc_tfdata.records.tfrecord import FOOTER_BYTES, HEADER_BYTES, frame_record
+from voc_tfdata.remote.addresses import join
+from voc_tfdata.remote.files import MAX_FAILURES, read_records
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -22,7 +22,7 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from voc_tfdata.manifest import Manifest, Shard, Split, find_split, read_manifest
+from voc_tfdata.records.manifest import Manifest, Shard, Split, find_split, read_manifest
 
 HEADER_BYTES = 12  # uint64 length + uint32 masked crc
 FOOTER_BYTES = 4  # uint32 masked crc

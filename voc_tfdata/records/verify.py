@@ -11,12 +11,12 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from voc_tfdata.examples import decode_example
-from voc_tfdata.images import load_upright_jpeg
-from voc_tfdata.manifest import Shard, Split, read_manifest
-from voc_tfdata.mirror import localize
-from voc_tfdata.records import find_faults, iterate_ids, iterate_records
-from voc_tfdata.source_files import BadFileError
+from voc_tfdata.devkit.images import load_upright_jpeg
+from voc_tfdata.devkit.source_files import BadFileError
+from voc_tfdata.records.examples import decode_example
+from voc_tfdata.records.manifest import Shard, Split, read_manifest
+from voc_tfdata.records.mirror import localize
+from voc_tfdata.records.tfrecord import find_faults, iterate_ids, iterate_records
 
 
 def verify_records(records_dir: str | Path, *, cache_dir: str | Path | None = None) -> list[str]:

@@ -31,8 +31,8 @@ from typing import Any, TypeVar
 
 from absl import logging
 
-from voc_tfdata.remote import join, open_file_system, scheme_of
-from voc_tfdata.transfer import show_progress
+from voc_tfdata.files import show_progress
+from voc_tfdata.remote.addresses import join, open_file_system, scheme_of
 
 MAX_FAILURES = 4  # tries in a row that bring nothing new
 _READ_ONLY = ("http", "https")

@@ -1,6 +1,6 @@
-"""Writes a small VOC devkit of drawn pictures, to try everything before the real data is there.
+"""A small VOC devkit of drawn pictures, to try everything before the real data is there.
 
-    python tools/make_sample_voc.py OUT --num_images=800 --seed=0
+    root = make_sample_voc("quickstart/sample", num_images=800, seed=0)
 
 OUT/VOC2012 then holds Annotations, JPEGImages and ImageSets/Main as the development kit of PASCAL VOC2012 has them.
 Nothing in it is a photograph: the 20 classes are drawn on made-up scenes. The same arguments give the same bytes.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs without an installation
-
-from tools.sample_drawings import DRAWINGS
-from tools.sample_pictures import Box, Placed, draw_picture
 from voc_tfdata.classes import VOC_CLASSES
+from voc_tfdata.sample.drawings import DRAWINGS
+from voc_tfdata.sample.pictures import Box, Placed, draw_picture
 
 SHARES = {"val": 0.1, "test": 0.2}  # of the pictures; the others are for training
 MIN_SPLIT = 10  # pictures: with two large objects in each, all 20 classes are in every split
@@ -194,23 +191,3 @@ def format_box(box: Box, indent: str) -> list[str]:
         *(f"{indent}\t<{name}>{value}</{name}>" for name, value in corners.items()),
         f"{indent}</bndbox>",
     ]
-
-
-if __name__ == "__main__":
-    from absl import flags, logging
-
-    from voc_tfdata.commands import run_command
-
-    # Defined here and not on import: other programs that use make_sample_voc have a --seed of their own.
-    _NUM_IMAGES = flags.DEFINE_integer("num_images", 800, "pictures, at least 30")
-    _SEED = flags.DEFINE_integer("seed", 0, "other numbers give other pictures")
-
-    def main(argv: list[str]) -> None:
-        if len(argv) != 1:
-            raise ValueError(f"{len(argv)} arguments; wanted one, the folder to write to (--help says more)")
-        logging.info("drawing %d pictures", _NUM_IMAGES.value)
-        root = make_sample_voc(argv[0], num_images=_NUM_IMAGES.value, seed=_SEED.value)
-        megabytes = sum(path.stat().st_size for path in root.rglob("*.jpg")) / 1e6
-        logging.info("%s: %d synthetic pictures, %.1f MB", root, _NUM_IMAGES.value, megabytes)
-
-    run_command(main)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tools.sample_shapes import (
+from voc_tfdata.sample.shapes import (
     BLACK,
     GLASS,
     TYRE,

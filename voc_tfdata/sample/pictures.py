@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from tools.sample_drawings import DRAWINGS
-from tools.sample_shapes import Shape, any_colour, render, shade
+from voc_tfdata.sample.drawings import DRAWINGS
+from voc_tfdata.sample.shapes import Shape, any_colour, render, shade
 
 Box = tuple[int, int, int, int]  # xmin, ymin, xmax, ymax in pixels from 0, the last two exclusive
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import tensorflow as tf
 from absl import logging
 
-from voc_tfdata.cluster import find_cluster
-from voc_tfdata.hosts import START_TIMEOUT_S, count_hosts, join_cluster
+from voc_tfdata.training.cluster import find_cluster
+from voc_tfdata.training.hosts import START_TIMEOUT_S, count_hosts, join_cluster
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("none", "mirrored", "multi_worker")

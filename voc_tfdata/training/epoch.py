@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 from tqdm import tqdm
 
-from voc_tfdata.run_state import RunState
+from voc_tfdata.training.run_state import RunState
 
 TrainStep = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 

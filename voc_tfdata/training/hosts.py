@@ -23,8 +23,8 @@ import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.python.eager import context  # the coordination service has no public name
 
-from voc_tfdata.cluster import Cluster
-from voc_tfdata.commands import quiet_start
+from voc_tfdata.quiet import quiet_start
+from voc_tfdata.training.cluster import Cluster
 
 START_TIMEOUT_S = 300.0  # hosts may be started by hand, and load TensorFlow from slow disks
 DEATH_TIMEOUT_S = 20.0  # without a sign of life

@@ -18,14 +18,14 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from voc_tfdata.epoch import TrainStep, run_steps
-from voc_tfdata.evaluation import Predictions
-from voc_tfdata.history import write_history, write_scalars
-from voc_tfdata.hosts import broadcast, broadcast_array, count_hosts, is_chief
-from voc_tfdata.metrics import COLLAPSE_ADVICE, is_collapsed, prediction_spread
-from voc_tfdata.model_file import save_model
-from voc_tfdata.monitors import is_better, judge, why_finished
-from voc_tfdata.run_state import RunState, load_state, read_state, read_values, save_state
+from voc_tfdata.evaluation.metrics import COLLAPSE_ADVICE, is_collapsed, prediction_spread
+from voc_tfdata.evaluation.predictions import Predictions
+from voc_tfdata.model.trained_model import save_model
+from voc_tfdata.training.epoch import TrainStep, run_steps
+from voc_tfdata.training.history import write_history, write_scalars
+from voc_tfdata.training.hosts import broadcast, broadcast_array, count_hosts, is_chief
+from voc_tfdata.training.monitors import is_better, judge, why_finished
+from voc_tfdata.training.run_state import RunState, load_state, read_state, read_values, save_state
 
 STATE_NAME = "state.npz"
 BEST_NAME = "best.keras"

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from voc_tfdata.baselines import LabelCounts
+from voc_tfdata.evaluation.baselines import LabelCounts
 
 
 def cross_entropy_sums(

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from voc_tfdata import metrics
+from voc_tfdata.evaluation import metrics
 
 if TYPE_CHECKING:
-    from voc_tfdata.evaluation import Predictions
+    from voc_tfdata.evaluation.predictions import Predictions
 
 # Name -> whether higher is better.
 MONITORS: Mapping[str, bool] = {

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from voc_tfdata import hosts
-from voc_tfdata.run_state import check_resumable
-from voc_tfdata.training import BEST_NAME, HISTORY_NAME, STATE_NAME, TENSORBOARD_NAME
+from voc_tfdata.training import hosts
+from voc_tfdata.training.loop import BEST_NAME, HISTORY_NAME, STATE_NAME, TENSORBOARD_NAME
+from voc_tfdata.training.run_state import check_resumable
 
 FLAGS_NAME = "flags.txt"
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from voc_tfdata.losses import count_right, cross_entropy_sums
-from voc_tfdata.model import with_logits
+from voc_tfdata.model.vgg16 import with_logits
+from voc_tfdata.training.losses import count_right, cross_entropy_sums
 
 
 def make_train_step(

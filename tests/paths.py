@@ -1,0 +1,6 @@
+"""Where things are, for every test."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]  # the checkout
+SHARED = ROOT.parent / "shared"  # real pictures and odd inputs, where they are

@@ -1,0 +1,11 @@
+"""download_voc from a checkout: python tools/download_voc.py --help"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs without an installation
+
+from voc_tfdata.commands.download_voc import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,11 @@
+"""inspect_records from a checkout: python tools/inspect_records.py --help"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs without an installation
+
+from voc_tfdata.commands.inspect_records import run
+
+if __name__ == "__main__":
+    run()
