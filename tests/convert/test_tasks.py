@@ -20,13 +20,13 @@ from voc_tfdata.convert.tasks import (
     POSITIVE,
     Encoded,
     EncodeTask,
-    Scanned,
+    ParsedAnnotation,
     ScanTask,
     encode_chunk,
     pack_item,
     scan_chunk,
-    start_workers,
 )
+from voc_tfdata.convert.worker_pool import start_workers
 from voc_tfdata.devkit.images import DEFAULT_MAX_PIXELS
 from voc_tfdata.devkit.source_files import SourceFile
 from voc_tfdata.records.examples import decode_example
@@ -39,9 +39,9 @@ def write(folder: Path, name: str, data: bytes | str) -> SourceFile:
     return SourceFile(str(path), str(path), 0, path.stat().st_size)
 
 
-def scan(folder: Path, xml: str, image_id: str = "a") -> Scanned:
+def scan(folder: Path, xml: str, image_id: str = "a") -> ParsedAnnotation:
     (scanned,) = scan_chunk(ScanTask(((image_id, (), write(folder, f"{image_id}.xml", xml)),), VOC_CLASSES))
-    assert isinstance(scanned, Scanned)
+    assert isinstance(scanned, ParsedAnnotation)
     return scanned
 
 
@@ -183,7 +183,7 @@ def test_a_part_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def in_process(code: str) -> subprocess.CompletedProcess[str]:
     """Runs code where workers may be forked: a process without TensorFlow and threads."""
     root = ROOT
-    program = "from voc_tfdata.convert.tasks import start_workers\n" + textwrap.dedent(code)
+    program = "from voc_tfdata.convert.worker_pool import start_workers\n" + textwrap.dedent(code)
     return subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=60)
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from voc_tfdata.pipeline import transforms
 from voc_tfdata.pipeline.decoded import DecodedStore, StoreKey, open_or_build
-from voc_tfdata.pipeline.loading import Plan
+from voc_tfdata.pipeline.loading import StepPlan
 from voc_tfdata.pipeline.store_batches import gather_planned
 
 N, STORED, SIZE, C = 3, 16, 14, 2
@@ -30,9 +30,9 @@ def gather(store: DecodedStore, draws: list[list[float]]) -> tuple[np.ndarray, .
     """Returns the batch of pictures 2, 0, 1 (as many as there are draws) under these draws."""
     count = len(draws)
 
-    def plan(step: tf.Tensor) -> Plan:
+    def plan(step: tf.Tensor) -> StepPlan:
         padded = tf.constant(draws + draws[:1] * (N - count), tf.float32)
-        return Plan(tf.constant([2, 0, 1], tf.int64), padded, tf.constant(count, tf.int64))
+        return StepPlan(tf.constant([2, 0, 1], tf.int64), padded, tf.constant(count, tf.int64))
 
     ds = gather_planned(
         store,
@@ -70,8 +70,8 @@ def test_a_partial_batch_has_no_padding(tmp_path: Path) -> None:
 
 
 def test_an_empty_part_of_a_batch_is_an_empty_batch(tmp_path: Path) -> None:
-    def plan(step: tf.Tensor) -> Plan:
-        return Plan(tf.zeros([2], tf.int64), tf.zeros([2, transforms.NUM_DRAWS]), tf.constant(0, tf.int64))
+    def plan(step: tf.Tensor) -> StepPlan:
+        return StepPlan(tf.zeros([2], tf.int64), tf.zeros([2, transforms.NUM_DRAWS]), tf.constant(0, tf.int64))
 
     ds = gather_planned(
         make_store(tmp_path),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from voc_tfdata.evaluation.predictions import Predictions
-from voc_tfdata.training.monitors import MONITORS, check_monitor, is_better, judge, why_finished
+from voc_tfdata.training.monitors import MONITORS, check_monitor, is_better, score_epoch, why_finished
 
 LIMITS = {"total_steps": 100, "max_steps": 0, "patience": 4, "monitor": "val_loss"}
 
@@ -31,7 +31,7 @@ def test_an_unknown_monitor_is_refused() -> None:
 def test_validation_is_judged_without_the_ignored_cells() -> None:
     y_true = np.array([[1, 0], [0, -1]], np.float32)
     y_score = np.array([[0.8, 0.4], [0.6, 0.9]], np.float32)
-    found = judge(Predictions(["a", "b"], y_true, y_score), definition="voc2010")
+    found = score_epoch(Predictions(["a", "b"], y_true, y_score), definition="voc2010")
     # cells that count: 0.8 for 1, 0.4 for 0, 0.6 for 0; two of three are on the right side of 0.5
     assert found["val_loss"] == pytest.approx(-(math.log(0.8) + math.log(0.6) + math.log(0.4)) / 3)
     assert found["val_binary_accuracy"] == pytest.approx(2 / 3)
@@ -41,7 +41,7 @@ def test_validation_is_judged_without_the_ignored_cells() -> None:
 def test_nan_predictions_are_no_result() -> None:
     predictions = Predictions(["a"], np.array([[1, 0]], np.float32), np.array([[0.5, math.nan]], np.float32))
     with pytest.raises(FloatingPointError, match="predicts NaN"):
-        judge(predictions, definition="voc2010")
+        score_epoch(predictions, definition="voc2010")
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ from typing import Any, TypeVar
 
 from absl import logging
 
-from voc_tfdata.convert.tasks import EncodeTask, Run
+from voc_tfdata.convert.tasks import EncodeTask
+from voc_tfdata.convert.worker_pool import Run
 from voc_tfdata.quiet import quiet_start
 
 _TASKS_PER_ELEMENT = 4  # so many chunks of pictures (256) are one piece of work for a runner

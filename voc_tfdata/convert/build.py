@@ -21,12 +21,12 @@ from pathlib import Path
 from absl import logging
 
 from voc_tfdata.classes import VOC_CLASSES
-from voc_tfdata.convert import splits as splits_lib
-from voc_tfdata.convert.plan import Options, Plan, count_splits, make_plan
-from voc_tfdata.convert.publish import publish, stage_folder
-from voc_tfdata.convert.scan import Findings
+from voc_tfdata.convert.options import ConvertOptions, check_options
+from voc_tfdata.convert.plan import ConversionPlan, count_splits, make_plan
+from voc_tfdata.convert.publish import publish, stage
+from voc_tfdata.convert.scan import Problems
 from voc_tfdata.convert.shards import BadFilesError, write_shards
-from voc_tfdata.convert.tasks import Run, start_workers
+from voc_tfdata.convert.worker_pool import Run, start_workers
 from voc_tfdata.devkit.images import DEFAULT_MAX_PIXELS
 from voc_tfdata.devkit.listing import Devkit, open_devkit
 from voc_tfdata.devkit.source_files import BadFileError, Notice
@@ -106,7 +106,7 @@ def build_records(
       ImportError: out_dir is remote and tensorflow-io is not there, or not for this TensorFlow; or Beam is not there.
       RuntimeError: a worker was killed, the Beam pipeline failed, or another process builds in out_dir.
     """
-    options = _check_options(
+    options = check_options(
         split_ratios=split_ratios,
         lists=tuple(splits),
         seed=seed,
@@ -119,108 +119,73 @@ def build_records(
         max_pixels=max_pixels,
         overwrite=overwrite,
         dry_run=dry_run,
+        runner=runner,
+        runner_options=tuple(runner_options),
+        shared_dir=shared_dir,
     )
-    if not str(out_dir) and not dry_run:
-        raise ValueError("--out_dir is empty; give a folder for the records")
-    if not runner and (runner_options or shared_dir):
-        raise ValueError("--shared_dir and Beam's options are for a --runner; name one")
-    if runner:  # its workers have another working directory
-        voc_root = os.path.abspath(voc_root)
-        if is_uri(out_dir) and shared_dir:
-            raise ValueError(f"--out_dir={out_dir} with --runner={runner}; its workers need a folder that they mount")
-        out_dir = out_dir if is_uri(out_dir) or not str(out_dir) else os.path.abspath(out_dir)
-    start = time.monotonic()
-    if is_uri(out_dir) and not dry_run:
-        from voc_tfdata.remote.files import check_writable
+    return _build(*_check_places(voc_root, out_dir, options), options)
 
-        check_writable(str(out_dir))  # now, rather than after hours of work
+
+def _build(voc_root: str | Path, out_dir: str | Path, options: ConvertOptions) -> BuildReport:
+    start = time.monotonic()
     logging.info("listing the files of %s", voc_root)
-    with _start(options.num_workers, runner, runner_options, shared_dir, str(voc_root)) as run:
+    with _start(voc_root, options) as run:
         devkit = open_devkit(voc_root)
-        found = Findings()
+        found = Problems()
         plan = make_plan(devkit, options, run, found)
-        manifest = _describe(options)
+        blank = _describe(options)
+        writes = not options.dry_run and (options.skip_bad or not found.errors)
         if out_dir and not options.overwrite and (options.skip_bad or not found.errors):  # a dry run needs no out_dir
-            _refuse_other_images(out_dir, manifest, plan, options)
-        if options.dry_run or (found.errors and not options.skip_bad):
-            manifest = replace(manifest, splits=write_shards(plan, options, run, found, staging=None))
-            manifest = _add_findings(manifest, found, devkit)
-        else:
-            with _stage(out_dir) as staging:
-                manifest = replace(manifest, splits=write_shards(plan, options, run, found, staging))
-                manifest = _add_findings(manifest, found, devkit)
+            _refuse_other_images(out_dir, blank, plan, options)
+        with stage(out_dir) if writes else contextlib.nullcontext() as staging:
+            splits = write_shards(plan, options, run, found, staging)
+            manifest = _add_problems(replace(blank, splits=splits), found, devkit)
+            if staging:
                 (staging / MANIFEST_NAME).write_text(format_manifest(manifest), encoding="utf-8")
                 if not options.overwrite:
                     _refuse_other(out_dir, _read_old(out_dir), manifest)
-                _publish(staging, out_dir, _file_names(manifest))
+                publish(staging, out_dir, _file_names(manifest))
     return BuildReport(
         manifest=manifest,
         out_dir=str(out_dir),
         warnings=found.warnings,
         skipped=tuple(sorted(found.errors, key=lambda err: (err.path, err.reason))),
         seconds=time.monotonic() - start,
-        written=not options.dry_run,
+        written=writes,
     )
 
 
-def _start(
-    num_workers: int, runner: str, runner_options: Sequence[str], shared_dir: str, voc_root: str
-) -> contextlib.AbstractContextManager[Run]:
-    if not runner:
-        return start_workers(num_workers)
+def _check_places(voc_root: str | Path, out_dir: str | Path, options: ConvertOptions) -> tuple[str | Path, str | Path]:
+    """Returns voc_root and out_dir as every process of the conversion can use them.
+
+    Raises:
+      ValueError: out_dir is empty or cannot be used by the runner's machines; or see check_writable.
+    """
+    if not str(out_dir) and not options.dry_run:
+        raise ValueError("--out_dir is empty; give a folder for the records")
+    if options.runner:  # its workers have another working directory
+        voc_root = os.path.abspath(voc_root)
+        if is_uri(out_dir) and options.shared_dir:
+            raise ValueError(
+                f"--out_dir={out_dir} with --runner={options.runner}; its workers need a folder that they mount"
+            )
+        out_dir = out_dir if is_uri(out_dir) or not str(out_dir) else os.path.abspath(out_dir)
+    if is_uri(out_dir) and not options.dry_run:
+        from voc_tfdata.remote.files import check_writable
+
+        check_writable(str(out_dir))  # now, rather than after hours of work
+    return voc_root, out_dir
+
+
+def _start(voc_root: str | Path, options: ConvertOptions) -> contextlib.AbstractContextManager[Run]:
+    if not options.runner:
+        return start_workers(options.num_workers)
     from voc_tfdata.convert.beam_workers import start_beam
 
-    return start_beam(runner, runner_options, shared_dir=shared_dir, must_see=voc_root)
+    return start_beam(options.runner, options.runner_options, shared_dir=options.shared_dir, must_see=str(voc_root))
 
 
-def _check_options(
-    *,
-    split_ratios: str | None,
-    lists: tuple[str, ...],
-    seed: int,
-    num_shards: int | None,
-    num_workers: int | None,
-    classes: tuple[str, ...],
-    on_error: str,
-    store: str,
-    store_size: int,
-    max_pixels: int,
-    overwrite: bool,
-    dry_run: bool,
-) -> Options:
-    if split_ratios and lists:
-        raise ValueError("--split_ratios and --splits exclude each other; give one of them")
-    for name in lists:
-        splits_lib.check_split_name(name)
-    if len(set(lists)) < len(lists):
-        raise ValueError(f"--splits={','.join(lists)} names a list twice")
-    for flag, value in (("num_shards", num_shards), ("num_workers", num_workers)):
-        if value is not None and value < 1:
-            raise ValueError(f"--{flag}={value}: it must be at least 1, or left out")
-    for flag, value in (("store_size", store_size), ("max_pixels", max_pixels)):
-        if value < 1:
-            raise ValueError(f"--{flag}={value}: it must be at least 1 (pixels)")
-    for flag, text, allowed in (("on_error", on_error, ("fail", "skip")), ("store", store, ("original", "resized"))):
-        if text not in allowed:
-            raise ValueError(f"--{flag}={text}: it is one of {', '.join(allowed)}")
-    if not classes or len({name.casefold() for name in classes}) < len(classes):
-        raise ValueError("the class list is empty or names a class twice (case does not matter)")
-    return Options(
-        ratios={} if lists else splits_lib.parse_ratios(split_ratios or splits_lib.DEFAULT_RATIOS),
-        lists=lists,
-        seed=seed,
-        num_shards=num_shards,
-        num_workers=num_workers or len(os.sched_getaffinity(0)),
-        classes=classes,
-        skip_bad=on_error == "skip",
-        shorter_side=store_size if store == "resized" else None,
-        max_pixels=max_pixels,
-        overwrite=overwrite,
-        dry_run=dry_run,
-    )
-
-
-def _describe(options: Options) -> Manifest:
+def _describe(options: ConvertOptions) -> Manifest:
     """Returns the manifest as far as the options decide it."""
     return Manifest(
         classes=options.classes,
@@ -239,7 +204,7 @@ def _describe(options: Options) -> Manifest:
     )
 
 
-def _add_findings(manifest: Manifest, found: Findings, devkit: Devkit) -> Manifest:
+def _add_problems(manifest: Manifest, found: Problems, devkit: Devkit) -> Manifest:
     """Returns the manifest with what was left out, by path inside the devkit, and the warnings by kind.
 
     Raises:
@@ -263,25 +228,9 @@ def _file_names(manifest: Manifest) -> list[str]:
     return shards + [index_name(file) for file in shards] + [split.ids_file for split in manifest.splits.values()]
 
 
-def _stage(out_dir: str | Path) -> contextlib.AbstractContextManager[Path]:
-    """Returns an empty local folder to build in: inside out_dir, or a temporary one if that is remote."""
-    if is_uri(out_dir):
-        from voc_tfdata.convert.upload import stage_upload
-
-        return stage_upload(str(out_dir))
-    return stage_folder(Path(out_dir))
-
-
-def _publish(staging: Path, out_dir: str | Path, names: Sequence[str]) -> None:
-    if is_uri(out_dir):
-        from voc_tfdata.convert.upload import upload
-
-        upload(staging, str(out_dir), names)
-    else:
-        publish(staging, Path(out_dir), names)
-
-
-def _refuse_other_images(out_dir: str | Path, manifest: Manifest, plan: Plan, options: Options) -> None:
+def _refuse_other_images(
+    out_dir: str | Path, manifest: Manifest, plan: ConversionPlan, options: ConvertOptions
+) -> None:
     """Raises ValueError if out_dir holds a data set of other images, labels or options, pictures unread."""
     old = _read_old(out_dir)
     if old is None:

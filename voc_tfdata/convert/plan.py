@@ -20,8 +20,10 @@ import numpy as np
 from absl import logging
 
 from voc_tfdata.convert import splits
-from voc_tfdata.convert.scan import Findings, Image, Images, label_set, scan
-from voc_tfdata.convert.tasks import IGNORED, POSITIVE, Run
+from voc_tfdata.convert.options import ConvertOptions
+from voc_tfdata.convert.scan import Image, Images, Problems, label_set, scan
+from voc_tfdata.convert.tasks import IGNORED, POSITIVE
+from voc_tfdata.convert.worker_pool import Run
 from voc_tfdata.devkit.listing import Devkit
 from voc_tfdata.devkit.pairing import SplitList, read_split_list
 from voc_tfdata.devkit.source_files import Notice
@@ -33,23 +35,6 @@ _SHARD_BYTES = 128 << 20  # 128 MiB
 _COUNTED = 256  # images at a time
 
 
-@dataclass(frozen=True)
-class Options:
-    """The options of a conversion, checked."""
-
-    ratios: Mapping[str, float]  # empty when lists are used
-    lists: tuple[str, ...]  # empty when ratios are used
-    seed: int
-    num_shards: int | None
-    num_workers: int
-    classes: tuple[str, ...]
-    skip_bad: bool
-    shorter_side: int | None
-    max_pixels: int
-    overwrite: bool
-    dry_run: bool
-
-
 @dataclass
 class SplitSize:
     """How much goes into a split."""
@@ -59,7 +44,7 @@ class SplitSize:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ConversionPlan:
     """The usable images and their order."""
 
     images: Images
@@ -118,7 +103,7 @@ class SplitCounts:
         )
 
 
-def make_plan(devkit: Devkit, options: Options, run: Run, found: Findings) -> Plan:
+def make_plan(devkit: Devkit, options: ConvertOptions, run: Run, found: Problems) -> ConversionPlan:
     """Returns the plan; what cannot be used and what is odd goes to `found`.
 
     Raises:
@@ -149,7 +134,7 @@ def make_plan(devkit: Devkit, options: Options, run: Run, found: Findings) -> Pl
     return _put_in_order(images, options)
 
 
-def count_splits(plan: Plan, classes: Sequence[str]) -> dict[str, Split]:
+def count_splits(plan: ConversionPlan, classes: Sequence[str]) -> dict[str, Split]:
     """Returns the manifest's entries of all splits, without their shards."""
     counts = {split: SplitCounts(split, classes) for split in plan.splits}
     for split, records in itertools.groupby(plan.records(), key=operator.itemgetter(0)):
@@ -158,7 +143,7 @@ def count_splits(plan: Plan, classes: Sequence[str]) -> dict[str, Split]:
     return {split: it.describe() for split, it in counts.items()}
 
 
-def shard_sizes(plan: Plan, split: str, num_shards: int | None) -> list[int]:
+def shard_sizes(plan: ConversionPlan, split: str, num_shards: int | None) -> list[int]:
     """Returns the number of images in each shard of a split: nearly equal ones."""
     size = plan.splits[split]
     count = max(1, min(num_shards or -(-size.picture_bytes // _SHARD_BYTES), size.num_images))
@@ -166,7 +151,7 @@ def shard_sizes(plan: Plan, split: str, num_shards: int | None) -> list[int]:
     return [end - start for start, end in itertools.pairwise(bounds) if end > start]
 
 
-def _read_lists(devkit: Devkit, names: Sequence[str], found: Findings) -> list[SplitList]:
+def _read_lists(devkit: Devkit, names: Sequence[str], found: Problems) -> list[SplitList]:
     lists = {name: read_split_list(devkit, name) for name in names}
     splits.check_disjoint(lists)
     for split_list in lists.values():
@@ -176,10 +161,10 @@ def _read_lists(devkit: Devkit, names: Sequence[str], found: Findings) -> list[S
     return list(lists.values())
 
 
-def _put_in_order(images: Images, options: Options) -> Plan:
+def _put_in_order(images: Images, options: ConvertOptions) -> ConversionPlan:
     """Returns the plan, after dealing out the images that no list has a split for."""
     names = options.lists or tuple(options.ratios)
-    plan = Plan(images, Sorter(), {name: SplitSize() for name in names})
+    plan = ConversionPlan(images, Sorter(), {name: SplitSize() for name in names})
     sizes = list(plan.splits.values())
     left = {}  # places in each split, by label set
     if not options.lists:

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from voc_tfdata.convert.tasks import NO_OBJECT, Run, ScanTask, pack_item, scan_chunk
+from voc_tfdata.convert.tasks import NO_OBJECT, ScanTask, pack_item, scan_chunk
+from voc_tfdata.convert.worker_pool import Run
 from voc_tfdata.devkit.listing import Devkit
 from voc_tfdata.devkit.pairing import find_picture
 from voc_tfdata.devkit.source_files import BadFileError, FilesByStem, Notice, SourceFile, stem_of
@@ -28,7 +29,7 @@ _ImageFields = tuple[str, tuple[int, ...], bytes, int, int, bytes]  # of Image
 
 
 @dataclass
-class Findings:
+class Problems:
     """What a run collects on its way."""
 
     errors: list[BadFileError] = field(default_factory=list)
@@ -40,7 +41,7 @@ class Image(NamedTuple):
 
     image_id: str
     lists: tuple[int, ...]  # numbers of the split lists that name it
-    labels: bytes  # one a class, as in Scanned
+    labels: bytes  # one a class, as in ParsedAnnotation
     num_objects: int
     picture_bytes: int
     item: bytes  # of pack_item
@@ -77,7 +78,7 @@ class _Claim(NamedTuple):
 
 
 def scan(
-    devkit: Devkit, wanted: Iterable[tuple[str, tuple[int, ...]]], classes: tuple[str, ...], run: Run, found: Findings
+    devkit: Devkit, wanted: Iterable[tuple[str, tuple[int, ...]]], classes: tuple[str, ...], run: Run, found: Problems
 ) -> Images:
     """Returns the images, after parsing all annotations and looking for their pictures.
 
@@ -129,7 +130,7 @@ def _is_its_own(picture: SourceFile, image_id: str, devkit: Devkit) -> bool:
     return stem_of(picture.name) == image_id and devkit.other_pictures.named(picture.name) is None
 
 
-def _settle(claims: Iterable[_Claim], found: Findings) -> Iterator[_Claim]:
+def _settle(claims: Iterable[_Claim], found: Problems) -> Iterator[_Claim]:
     """Yields those of the annotations that do not get the picture that they claim: the first of several does."""
     for _, several in itertools.groupby(claims, key=lambda claim: claim.picture):
         owner, *others = several
@@ -141,7 +142,7 @@ def _settle(claims: Iterable[_Claim], found: Findings) -> Iterator[_Claim]:
 
 
 def _make_tasks(
-    devkit: Devkit, wanted: Iterable[tuple[str, tuple[int, ...]]], classes: tuple[str, ...], found: Findings
+    devkit: Devkit, wanted: Iterable[tuple[str, tuple[int, ...]]], classes: tuple[str, ...], found: Problems
 ) -> Iterator[ScanTask]:
     wanted = iter(wanted)
     while chunk := list(itertools.islice(wanted, _SCAN_CHUNK)):

@@ -16,9 +16,11 @@ import google_crc32c
 from absl import logging
 from tqdm import tqdm
 
-from voc_tfdata.convert.plan import CountedRow, Options, Plan, SplitCounts, counted_row, shard_sizes
-from voc_tfdata.convert.scan import Findings, Image
-from voc_tfdata.convert.tasks import Encoded, EncodeTask, Run, encode_chunk
+from voc_tfdata.convert.options import ConvertOptions
+from voc_tfdata.convert.plan import ConversionPlan, CountedRow, SplitCounts, counted_row, shard_sizes
+from voc_tfdata.convert.scan import Image, Problems
+from voc_tfdata.convert.tasks import Encoded, EncodeTask, encode_chunk
+from voc_tfdata.convert.worker_pool import Run
 from voc_tfdata.devkit.source_files import BadFileError
 from voc_tfdata.records.manifest import Shard, Split
 from voc_tfdata.records.tfrecord import format_index, ids_name, index_name, shard_name
@@ -76,7 +78,9 @@ class _OpenShard:
         return Shard(file, len(self._frame_sizes), sum(self._frame_sizes), crc32c)
 
 
-def write_shards(plan: Plan, options: Options, run: Run, found: Findings, staging: Path | None) -> dict[str, Split]:
+def write_shards(
+    plan: ConversionPlan, options: ConvertOptions, run: Run, found: Problems, staging: Path | None
+) -> dict[str, Split]:
     """Writes shards, indices and id lists into staging; returns the manifest's entry of each split.
 
     Without staging everything is read, decoded and counted alike, and nothing is written: no shard has a checksum.
@@ -130,7 +134,12 @@ def _rename(shard: Shard, file: str, staging: Path | None) -> Shard:
 
 
 def _encode(
-    plan: Plan, options: Options, run: Run, found: Findings, staging: Path | None, spare_parts: list[str]
+    plan: ConversionPlan,
+    options: ConvertOptions,
+    run: Run,
+    found: Problems,
+    staging: Path | None,
+    spare_parts: list[str],
 ) -> Iterator[Encoded]:
     """Yields the outcome of each chunk of images, tagged with it, in record order."""
     total = sum(size.num_images for size in plan.splits.values())
@@ -148,7 +157,7 @@ def _encode(
         raise BadFilesError(found.errors, "nothing was written", advice)
 
 
-def _cut(plan: Plan, options: Options) -> Iterator[tuple[str, int, list[Image]]]:
+def _cut(plan: ConversionPlan, options: ConvertOptions) -> Iterator[tuple[str, int, list[Image]]]:
     """Yields the images in chunks, in record order, each in one shard: (split, number of the shard, images)."""
     records = plan.records()
     for split in plan.splits:
@@ -159,7 +168,7 @@ def _cut(plan: Plan, options: Options) -> Iterator[tuple[str, int, list[Image]]]
 
 
 def _make_tasks(
-    plan: Plan, options: Options, found: Findings, staging: Path | None, spare_parts: list[str]
+    plan: ConversionPlan, options: ConvertOptions, found: Problems, staging: Path | None, spare_parts: list[str]
 ) -> Iterator[EncodeTask]:
     """Yields the tasks one by one as workers become free: after a bad file, those that only check."""
     for part, (split, shard, images) in enumerate(_cut(plan, options)):

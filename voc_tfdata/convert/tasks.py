@@ -1,7 +1,7 @@
-"""What runs in the converter's processes: reading annotations, encoding pictures; and running it in order.
+"""What runs in the converter's processes: parsing annotations, encoding pictures.
 
-    with start_workers(num_workers) as run:
-        for result in run(scan_chunk, tasks): ...        # in the order of the tasks, a few in flight
+    parsed = scan_chunk(ScanTask(...))
+    encoded = encode_chunk(EncodeTask(...))
 
 Nothing here or below imports TensorFlow.
 """
@@ -10,20 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import multiprocessing
-import multiprocessing.connection
 import operator
 import os
 import pickle
-import signal
-import sys
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from voc_tfdata.devkit.annotations import Annotation, parse_annotation
 from voc_tfdata.devkit.images import UprightJpeg, load_upright_jpeg
@@ -31,21 +23,16 @@ from voc_tfdata.devkit.source_files import BadFileError, Notice, SourceFile, rea
 from voc_tfdata.records.examples import ExampleObject, encode_example, label_vectors
 from voc_tfdata.records.tfrecord import frame_record
 
-_IN_FLIGHT = 3  # chunks a worker: enough to never wait for the main process, few enough to stay small
-T = TypeVar("T")
-R = TypeVar("R")
-Run = Callable[[Callable[[T], R], Iterable[T]], Iterator[R]]
-
 
 @dataclass(frozen=True)
 class ScanTask:
     """Annotations to parse."""
 
-    files: tuple[tuple[str, tuple[int, ...], SourceFile], ...]  # (image id, lists as in Scanned, XML)
+    files: tuple[tuple[str, tuple[int, ...], SourceFile], ...]  # (image id, lists as in ParsedAnnotation, XML)
     classes: tuple[str, ...]
 
 
-class Scanned(NamedTuple):
+class ParsedAnnotation(NamedTuple):
     """What the plan needs of one annotation."""
 
     image_id: str
@@ -84,7 +71,7 @@ class Encoded:
     part_path: str | None = None
 
 
-def scan_chunk(task: ScanTask) -> list[Scanned | BadFileError]:
+def scan_chunk(task: ScanTask) -> list[ParsedAnnotation | BadFileError]:
     """Returns for each annotation what it says, or why it cannot be used."""
     contents = read_ahead(file for _, _, file in task.files)
     return [_scan(*file, data, task.classes) for file, data in zip(task.files, contents, strict=True)]
@@ -92,7 +79,7 @@ def scan_chunk(task: ScanTask) -> list[Scanned | BadFileError]:
 
 def _scan(
     image_id: str, lists: tuple[int, ...], file: SourceFile, data: bytes | BadFileError, classes: tuple[str, ...]
-) -> Scanned | BadFileError:
+) -> ParsedAnnotation | BadFileError:
     if isinstance(data, BadFileError):
         return data
     try:
@@ -100,7 +87,7 @@ def _scan(
     except BadFileError as err:
         return err
     vectors = label_vectors(((o.class_index, o.difficult) for o in annotation.objects), len(classes))
-    return Scanned(
+    return ParsedAnnotation(
         image_id,
         lists,
         annotation.filename,
@@ -112,7 +99,7 @@ def _scan(
 
 
 def pack_item(annotation: bytes, picture: SourceFile) -> bytes:
-    """Returns an item of an EncodeTask: a pickled annotation, as in Scanned, and its picture."""
+    """Returns an item of an EncodeTask: a pickled annotation, as in ParsedAnnotation, and its picture."""
     return pickle.dumps((annotation, tuple(picture)))
 
 
@@ -226,57 +213,3 @@ def _open_part(path: str | None) -> Iterator[Any]:
             yield part
     except OSError as err:  # also from the flush on closing
         raise OSError(err.errno, err.strerror, path) from err
-
-
-@contextlib.contextmanager
-def start_workers(num_workers: int) -> Iterator[Run]:
-    """Yields run(function, tasks), which yields the results in the order of the tasks from that many processes.
-
-    Raises (from run):
-      RuntimeError: a worker process died.
-    """
-    if num_workers == 1:
-        yield lambda function, tasks: map(function, tasks)
-        return
-    # Forking starts at once and shares memory, but must not happen with threads about (TensorFlow's).
-    alone = threading.active_count() == 1 and "tensorflow" not in sys.modules and sys.platform == "linux"
-    context = multiprocessing.get_context("fork" if alone else "spawn")
-    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_prepare_worker)
-    try:
-        pool.submit(int)  # starts them now: what this process comes to hold is not theirs
-        yield lambda function, tasks: _run_in_order(pool, function, tasks, _IN_FLIGHT * num_workers)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _run_in_order(pool: Executor, function: Callable[[T], R], tasks: Iterable[T], in_flight: int) -> Iterator[R]:
-    pending: deque[Future[R]] = deque()
-    try:
-        for task in tasks:
-            pending.append(pool.submit(function, task))
-            if len(pending) >= in_flight:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    except BrokenProcessPool as err:
-        raise RuntimeError(
-            "a worker process was ended from outside (out of memory, or killed); nothing was written; "
-            "run again, with fewer --num_workers if memory is short"
-        ) from err
-
-
-def _prepare_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process handles it
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # Once 16 MiB were freed, glibc keeps blocks up to that size (mallopt(3), M_MMAP_THRESHOLD "is dynamic"), instead of
-    # giving a picture's memory back to the kernel and getting it anew for the next.
-    bytes(16 << 20)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    """Ends this worker when its parent is gone, however it went."""
-    multiprocessing.connection.wait([sentinel])
-    os._exit(1)

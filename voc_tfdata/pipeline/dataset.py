@@ -108,7 +108,7 @@ def train_dataset(
     num_steps = order.steps_in_epoch(num_examples, batch_size, drop_remainder=drop_remainder)
     num_draws = loading.count_draws(augment, color_jitter, cache)
 
-    def plan(step: tf.Tensor) -> loading.Plan:
+    def plan(step: tf.Tensor) -> loading.StepPlan:
         batch = order.batch_of_step(
             step,
             num_examples=num_examples,
@@ -118,7 +118,7 @@ def train_dataset(
             drop_remainder=drop_remainder,
         )
         draws = order.uniform_draws(batch.indices, batch.epoch, num_draws=num_draws, seed=seed)
-        return loading.Plan(batch.indices, draws, batch.count)
+        return loading.StepPlan(batch.indices, draws, batch.count)
 
     num_threads = num_threads or loading.count_cores()
     options: dict[str, Any] = {

@@ -1,7 +1,7 @@
 """Records -> batches of pictures and labels: fetched, parsed, decoded, resized.
 
 ds = load_in_order(index, batch_size=32, num_classes=20, image_size=224, ...)    # index: from records.open_split
-ds = load_planned(steps, plan, index, share=32, ...)                             # plan: step -> Plan
+ds = load_planned(steps, plan, index, share=32, ...)                             # plan: step -> StepPlan
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MAX_GROUP = 8
 _GROUP_BYTES = 1 << 20
 
 
-class Plan(NamedTuple):
+class StepPlan(NamedTuple):
     """What a step delivers."""
 
     indices: tf.Tensor  # int64 [P]: the examples; from `count` on anything, to keep the shape
@@ -131,7 +131,7 @@ def load_in_order(
 
 def load_planned(
     steps: tf.data.Dataset,
-    plan: Callable[[tf.Tensor], Plan],
+    plan: Callable[[tf.Tensor], StepPlan],
     index: SplitIndex,
     *,
     share: int,

@@ -1,7 +1,7 @@
 """Batches from the decoded store: gathered from the mapped pixels, a batch at a time.
 
 store = open_split_store("records/voc2012", "train", image_size=224, augment="flip", ...)
-ds = gather_planned(store, steps, plan, image_size=224, augment="flip", ...)       # plan: step -> Plan
+ds = gather_planned(store, steps, plan, image_size=224, augment="flip", ...)       # plan: step -> StepPlan
 ds = gather_in_order(store, batch_size=32, ...)
 """
 
@@ -16,7 +16,7 @@ import tensorflow as tf
 from voc_tfdata.pipeline import transforms
 from voc_tfdata.pipeline.decoded import DecodedStore, StoreKey, map_store, open_or_build
 from voc_tfdata.pipeline.inline_map import map_inline
-from voc_tfdata.pipeline.loading import Plan, apply_difficult, load_in_order, set_threads
+from voc_tfdata.pipeline.loading import StepPlan, apply_difficult, load_in_order, set_threads
 from voc_tfdata.records.manifest import find_split, read_manifest
 from voc_tfdata.records.tfrecord import open_split
 
@@ -75,7 +75,7 @@ def _stored_size(image_size: int, augment: str) -> int:
 def gather_planned(
     store: DecodedStore,
     steps: tf.data.Dataset,
-    plan: Callable[[tf.Tensor], Plan],
+    plan: Callable[[tf.Tensor], StepPlan],
     *,
     partial: bool,
     image_size: int,

@@ -24,7 +24,7 @@ from voc_tfdata.model.trained_model import save_model
 from voc_tfdata.training.epoch import TrainStep, run_steps
 from voc_tfdata.training.history import write_history, write_scalars
 from voc_tfdata.training.hosts import broadcast, broadcast_array, count_hosts, is_chief
-from voc_tfdata.training.monitors import is_better, judge, why_finished
+from voc_tfdata.training.monitors import is_better, score_epoch, why_finished
 from voc_tfdata.training.run_state import RunState, load_state, read_state, read_values, save_state
 
 STATE_NAME = "state.npz"
@@ -215,7 +215,7 @@ def _describe_epoch(epoch: int, state: RunState, predictions: Predictions, defin
     loss, right, counted, _ = state.sums
     cells = max(counted, 1.0)
     row: dict[str, float] = {"epoch": epoch, "step": state.step, "loss": loss / cells, "binary_accuracy": right / cells}
-    return row | judge(predictions, definition=definition)
+    return row | score_epoch(predictions, definition=definition)
 
 
 def _log_epoch(row: Mapping[str, float], epochs: int, *, definition: str, better: bool) -> None:

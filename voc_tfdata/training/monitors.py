@@ -36,7 +36,7 @@ def is_better(value: float, best: float | None, monitor: str) -> bool:
     return value > best if MONITORS[monitor] else value < best
 
 
-def judge(predictions: Predictions, *, definition: str) -> dict[str, float]:
+def score_epoch(predictions: Predictions, *, definition: str) -> dict[str, float]:
     """Returns val_loss, val_binary_accuracy and val_mAP of a validation pass.
 
     val_loss is the plain binary cross-entropy, without class weights or label smoothing: it can be set beside the

@@ -1,0 +1,92 @@
+"""The options of a conversion: checked once, at the door, and passed on as one frozen dataclass.
+
+options = check_options(split_ratios=None, lists=(), seed=0, ...)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from voc_tfdata.convert import splits as splits_lib
+from voc_tfdata.machine import count_cores
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """The options of a conversion, checked."""
+
+    ratios: Mapping[str, float]  # empty when lists are used
+    lists: tuple[str, ...]  # empty when ratios are used
+    seed: int
+    num_shards: int | None
+    num_workers: int
+    classes: tuple[str, ...]
+    skip_bad: bool
+    shorter_side: int | None
+    max_pixels: int
+    overwrite: bool
+    dry_run: bool
+    runner: str  # of Apache Beam; "" for processes of this machine
+    runner_options: tuple[str, ...]
+    shared_dir: str
+
+
+def check_options(
+    *,
+    split_ratios: str | None,
+    lists: tuple[str, ...],
+    seed: int,
+    num_shards: int | None,
+    num_workers: int | None,
+    classes: tuple[str, ...],
+    on_error: str,
+    store: str,
+    store_size: int,
+    max_pixels: int,
+    overwrite: bool,
+    dry_run: bool,
+    runner: str,
+    runner_options: tuple[str, ...],
+    shared_dir: str,
+) -> ConvertOptions:
+    """Returns the options of build_records, of which the names in messages are the flags of build_tfrecords.
+
+    Raises:
+      ValueError: one is out of range, or two exclude each other.
+    """
+    if split_ratios and lists:
+        raise ValueError("--split_ratios and --splits exclude each other; give one of them")
+    for name in lists:
+        splits_lib.check_split_name(name)
+    if len(set(lists)) < len(lists):
+        raise ValueError(f"--splits={','.join(lists)} names a list twice")
+    for flag, value in (("num_shards", num_shards), ("num_workers", num_workers)):
+        if value is not None and value < 1:
+            raise ValueError(f"--{flag}={value}: it must be at least 1, or left out")
+    for flag, value in (("store_size", store_size), ("max_pixels", max_pixels)):
+        if value < 1:
+            raise ValueError(f"--{flag}={value}: it must be at least 1 (pixels)")
+    for flag, text, allowed in (("on_error", on_error, ("fail", "skip")), ("store", store, ("original", "resized"))):
+        if text not in allowed:
+            raise ValueError(f"--{flag}={text}: it is one of {', '.join(allowed)}")
+    if not classes or len({name.casefold() for name in classes}) < len(classes):
+        raise ValueError("the class list is empty or names a class twice (case does not matter)")
+    if not runner and (runner_options or shared_dir):
+        raise ValueError("--shared_dir and Beam's options are for a --runner; name one")
+    return ConvertOptions(
+        ratios={} if lists else splits_lib.parse_ratios(split_ratios or splits_lib.DEFAULT_RATIOS),
+        lists=lists,
+        seed=seed,
+        num_shards=num_shards,
+        num_workers=num_workers or count_cores(),
+        classes=classes,
+        skip_bad=on_error == "skip",
+        shorter_side=store_size if store == "resized" else None,
+        max_pixels=max_pixels,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        runner=runner,
+        runner_options=runner_options,
+        shared_dir=shared_dir,
+    )
