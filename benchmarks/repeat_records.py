@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from voc_tfdata.records.manifest import MANIFEST_NAME, format_manifest, read_manifest
-from voc_tfdata.records.tfrecord import crc32c_of_file, ids_name, index_name, read_ids, shard_name
+from voc_tfdata.records.tfrecord import crc32c_of_file, ids_name, index_name, iterate_ids, shard_name
 
 
 def repeat_records(records_dir: str | Path, out_dir: str | Path, *, copies: int) -> Path:
@@ -38,7 +38,7 @@ def repeat_records(records_dir: str | Path, out_dir: str | Path, *, copies: int)
         os.symlink(records_dir / shard.file, out_dir / file)
         os.symlink(records_dir / index_name(shard.file), out_dir / index_name(file))
         shards.append(dataclasses.replace(shard, file=file))
-    ids = read_ids(records_dir, split)
+    ids = tuple(iterate_ids(records_dir, split))
     ids_path = out_dir / ids_name("train")
     ids_path.write_text("".join(f"{i}#{copy}\n" for copy in range(copies) for i in ids), encoding="utf-8")
     repeated = dataclasses.replace(

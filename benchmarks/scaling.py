@@ -32,7 +32,7 @@ def main(argv: list[str]) -> None:
         raise ValueError("--records is missing: a folder written by build_tfrecords --split_ratios=train=1")
     from benchmarks.repeat_records import repeat_records
     from voc_tfdata.machine import describe_machine
-    from voc_tfdata.records.tfrecord import open_split
+    from voc_tfdata.records.split_source import find_source, open_split
 
     with quiet_start():
         from voc_tfdata.benchmark.speed import Settings, measure_modes
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> None:
         work_dir = Path(_WORK_DIR.value)
         folder = repeat_records(_RECORDS.value, work_dir / f"records-x{copies}", copies=copies)
         start = time.perf_counter()
-        index = open_split(folder, "train")
+        index = open_split(find_source(folder, "train"))
         checksums_s = time.perf_counter() - start
         for threads in map(int, _THREADS.value):
             settings = Settings(

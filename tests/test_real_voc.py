@@ -17,7 +17,7 @@ from tests.devkit_fixture import object_xml, plain_jpeg, read_examples
 from tests.paths import ROOT
 from voc_tfdata.classes import VOC_CLASSES
 from voc_tfdata.records.manifest import read_manifest
-from voc_tfdata.records.tfrecord import read_ids
+from voc_tfdata.records.tfrecord import iterate_ids
 
 VOC = ROOT.parent / "shared" / "voc"
 pytestmark = pytest.mark.skipif(
@@ -64,7 +64,7 @@ def test_all_labels_of_voc2012_equal_the_lists(records2012: Path, examples2012: 
     cells = cells_of(examples2012)
     manifest = read_manifest(records2012)
     for split in ("held_train", "held_val", "held_trainval"):
-        ids = read_ids(records2012, manifest.splits[split])
+        ids = tuple(iterate_ids(records2012, manifest.splits[split]))
         for k, name in enumerate(VOC_CLASSES):
             wanted = read_class_list(VOC / f"VOC2012/ImageSets/Main/{name}_{split}.txt")
             assert wanted == {image_id: cells[image_id][k] for image_id in ids}, f"{name} in {split}"

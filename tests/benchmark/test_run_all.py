@@ -17,7 +17,8 @@ from benchmarks.results import draw_chart, format_results, ratio_of
 from tests.devkit_fixture import sample, write_devkit
 from voc_tfdata.convert.build import build_records
 from voc_tfdata.records.manifest import read_manifest
-from voc_tfdata.records.tfrecord import open_split, read_ids
+from voc_tfdata.records.split_source import find_source, open_split
+from voc_tfdata.records.tfrecord import iterate_ids
 
 
 def line_of(number: int, median: float, name: str = "peer") -> dict:
@@ -72,8 +73,8 @@ def test_repeated_records_are_a_sound_data_set_so_many_times_as_large(tmp_path: 
     root = write_devkit(tmp_path / "VOC", {"a": sample("dog"), "b": sample("cat"), "c": sample("dog", "car")})
     build_records(root, tmp_path / "base", split_ratios="train=1", num_workers=1, num_shards=2)
     folder = repeat_records(tmp_path / "base", tmp_path / "x4", copies=4)
-    index = open_split(folder, "train")  # checks every checksum
-    ids = read_ids(folder, read_manifest(folder).splits["train"])
+    index = open_split(find_source(folder, "train"))  # checks every checksum
+    ids = tuple(iterate_ids(folder, read_manifest(folder).splits["train"]))
     assert index.num_examples == len(set(ids)) == 12
     assert sum(1 for _ in tf.data.TFRecordDataset(list(index.paths))) == 12
     assert {i.split("#")[0] for i in ids} == {"a", "b", "c"}

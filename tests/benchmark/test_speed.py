@@ -16,7 +16,7 @@ from voc_tfdata.convert.build import build_records
 from voc_tfdata.pipeline.dataset import train_dataset
 from voc_tfdata.records.examples import decode_example
 from voc_tfdata.records.manifest import read_manifest
-from voc_tfdata.records.tfrecord import read_ids
+from voc_tfdata.records.tfrecord import iterate_ids
 
 NAMES = {"a": "dog", "b": "cat", "c": "car", "d": "bus", "e": "cow"}
 
@@ -66,7 +66,7 @@ def test_reading_delivers_the_bytes_of_every_record_once_an_epoch(records_dir: P
 
 
 def test_the_naive_pipeline_delivers_pictures_and_labels_in_record_order(records_dir: Path) -> None:
-    ids = read_ids(records_dir, read_manifest(records_dir).splits["train"])
+    ids = tuple(iterate_ids(records_dir, read_manifest(records_dir).splits["train"]))
     images, labels = next(iter(speed.naive_dataset(settings_of(records_dir, batch_size=5))))
     assert images.dtype == tf.uint8 and images.shape == (5, 8, 8, 3)
     for i, image_id in enumerate(ids):

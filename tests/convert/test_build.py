@@ -34,7 +34,8 @@ from voc_tfdata.convert.build import BuildReport, build_records
 from voc_tfdata.convert.shards import BadFilesError
 from voc_tfdata.devkit import source_files, spill
 from voc_tfdata.records.manifest import MANIFEST_NAME, read_manifest
-from voc_tfdata.records.tfrecord import open_split, read_ids
+from voc_tfdata.records.split_source import find_source, open_split
+from voc_tfdata.records.tfrecord import iterate_ids
 
 NFC, NFD = unicodedata.normalize("NFC", "caf\u00e9"), unicodedata.normalize("NFD", "caf\u00e9")
 ALL = "all=1"
@@ -57,7 +58,7 @@ def kinds_of(report: BuildReport) -> dict[str, int]:
 
 
 def ids_of(out: Path) -> dict[str, tuple[str, ...]]:
-    return {name: read_ids(out, split) for name, split in read_manifest(out).splits.items()}
+    return {name: tuple(iterate_ids(out, split)) for name, split in read_manifest(out).splits.items()}
 
 
 # P1
@@ -508,7 +509,7 @@ def test_overwriting_with_bad_files_leaves_the_old_set_usable(tmp_path: Path) ->
     with pytest.raises(BadFilesError):
         convert(root, tmp_path / "out", overwrite=True)
     assert files_in(tmp_path / "out") == before
-    assert open_split(tmp_path / "out", "all").num_examples == 10
+    assert open_split(find_source(tmp_path / "out", "all")).num_examples == 10
 
 
 def test_fewer_shards_leave_none_of_the_old_ones(tmp_path: Path) -> None:

@@ -36,7 +36,6 @@ def write_shards(folder: Path, per_shard: int) -> SplitIndex:
         shard=np.array(shard),
         offsets=np.array(offsets),
         sizes=np.array([len(p) for p in PAYLOADS]),
-        num_bytes=tuple(os.path.getsize(p) for p in paths),
     )
 
 

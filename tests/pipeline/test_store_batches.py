@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from voc_tfdata.pipeline import transforms
 from voc_tfdata.pipeline.decoded import DecodedStore, StoreKey, open_or_build
-from voc_tfdata.pipeline.loading import StepPlan
+from voc_tfdata.pipeline.loading import Delivery, StepPlan
 from voc_tfdata.pipeline.store_batches import gather_planned
 
 N, STORED, SIZE, C = 3, 16, 14, 2
@@ -38,12 +38,8 @@ def gather(store: DecodedStore, draws: list[list[float]]) -> tuple[np.ndarray, .
         store,
         tf.data.Dataset.range(1),
         plan,
+        Delivery(num_classes=C, image_size=SIZE, augment="crop", difficult="ignore", num_threads=2),
         partial=True,
-        image_size=SIZE,
-        augment="crop",
-        color_jitter=0.0,
-        difficult="ignore",
-        num_threads=2,
     )
     return tuple(t.numpy() for t in next(iter(ds)))
 
@@ -77,12 +73,8 @@ def test_an_empty_part_of_a_batch_is_an_empty_batch(tmp_path: Path) -> None:
         make_store(tmp_path),
         tf.data.Dataset.range(1),
         plan,
+        Delivery(num_classes=C, image_size=SIZE, augment="crop", color_jitter=0.5),
         partial=True,
-        image_size=SIZE,
-        augment="crop",
-        color_jitter=0.5,
-        difficult="positive",
-        num_threads=1,
     )
     images, labels, indices = next(iter(ds))
     assert images.shape == (0, SIZE, SIZE, 3) and labels.shape == (0, C) and indices.shape == (0,)

@@ -22,6 +22,7 @@ from tests.paths import ROOT
 from voc_tfdata.records import tfrecord
 from voc_tfdata.records.manifest import read_manifest
 from voc_tfdata.records.mirror import localize, mirror_records
+from voc_tfdata.records.split_source import find_source
 
 SHARDS = [f"voc-train-{k:05d}-of-00004.tfrecord" for k in range(4)] + [
     f"voc-val-{k:05d}-of-00004.tfrecord" for k in range(4)
@@ -133,7 +134,7 @@ def test_a_server_that_stays_dead_is_one_line_and_what_is_whole_is_kept(
     )
     (folder,) = tmp_path.iterdir()
     with pytest.raises(FileNotFoundError, match="manifest.json: not a .complete. data set"):  # not taken for whole
-        tfrecord.open_split(folder, "train")
+        find_source(folder, "train")
     assert [name for name in SHARDS if (folder / name).exists()] == SHARDS[:2]
 
     s3.way.start()

@@ -12,14 +12,13 @@ from tests.devkit_fixture import difficult, sample, write_devkit
 from voc_tfdata.convert.build import build_records
 from voc_tfdata.records.examples import decode_example
 from voc_tfdata.records.manifest import read_manifest
+from voc_tfdata.records.split_source import count_labels, find_source, open_split
 from voc_tfdata.records.tfrecord import (
-    count_labels,
     crc32c_of_file,
     format_index,
     frame_record,
+    iterate_ids,
     iterate_records,
-    open_split,
-    read_ids,
     shard_name,
 )
 
@@ -93,14 +92,14 @@ def test_shards_are_contiguous_runs_of_nearly_equal_length(records: Path) -> Non
         for shard in train.shards
         for payload in iterate_records(records / shard.file)
     ]
-    assert tuple(written) == read_ids(records, train)
+    assert tuple(written) == tuple(iterate_ids(records, train))
     assert sorted(written) == [f"im{k}" for k in range(7)] and written != sorted(written)  # shuffled once
 
 
 def test_the_index_leads_to_every_record(records: Path) -> None:
-    index = open_split(records, "train+val")
+    index = open_split(find_source(records, "train+val"))
     splits = read_manifest(records).splits
-    ids = read_ids(records, splits["train"]) + read_ids(records, splits["val"])
+    ids = tuple(iterate_ids(records, splits["train"])) + tuple(iterate_ids(records, splits["val"]))
     assert len(index.paths) == 6 and index.num_examples == len(ids) == 10
     for k, image_id in enumerate(ids):
         with open(index.paths[index.shard[k]], "rb") as file:
@@ -131,12 +130,12 @@ def test_checksums_and_label_counts_are_those_of_the_files(records: Path) -> Non
     for shard in manifest.splits["val"].shards:
         assert crc32c_of_file(records / shard.file) == shard.crc32c
         assert (records / shard.file).stat().st_size == shard.num_bytes
-    positives, ignores, total = count_labels(manifest, "train+val")
+    positives, ignores, total = count_labels(find_source(records, "train+val"))
     assert (positives[11], ignores[7], positives.sum(), ignores.sum(), total) == (10, 10, 10, 10, 10)
 
 
 def test_a_missing_split_or_check_is_refused(records: Path) -> None:
     with pytest.raises(ValueError, match="no split 'trian' in .*; it has: train, val"):
-        open_split(records, "trian")
+        open_split(find_source(records, "trian"))
     with pytest.raises(ValueError, match="check='no'; it is 'checksums' or 'sizes'"):
-        open_split(records, "train", check="no")
+        open_split(find_source(records, "train"), check="no")

@@ -13,7 +13,8 @@ from tests.devkit_fixture import difficult, sample, write_devkit
 from voc_tfdata.convert.build import build_records
 from voc_tfdata.records.examples import ExampleObject, encode_example
 from voc_tfdata.records.manifest import MANIFEST_NAME, format_manifest, read_manifest
-from voc_tfdata.records.tfrecord import crc32c_of_file, format_index, frame_record, open_split
+from voc_tfdata.records.split_source import find_source, open_split
+from voc_tfdata.records.tfrecord import crc32c_of_file, format_index, frame_record
 from voc_tfdata.records.verify import verify_records
 
 SHARD = "voc-train-00000-of-00002.tfrecord"
@@ -30,7 +31,7 @@ def records(tmp_path: Path) -> Path:
 
 def test_an_undamaged_set_has_no_fault(records: Path) -> None:
     assert verify_records(records) == []
-    assert open_split(records, "train").num_examples == 10
+    assert open_split(find_source(records, "train")).num_examples == 10
 
 
 def test_a_flipped_byte_in_a_picture_names_shard_record_and_image(records: Path) -> None:
@@ -42,15 +43,16 @@ def test_a_flipped_byte_in_a_picture_names_shard_record_and_image(records: Path)
     faults = verify_records(records)
     assert any(f"{SHARD}, record 1: damaged" in fault and fault.endswith(f"image {image_id}") for fault in faults)
     with pytest.raises(ValueError, match=f"{SHARD} is damaged or of another data set.*[Bb]uild the records again"):
-        open_split(records, "train")
-    assert open_split(records, "train", check="sizes").num_examples == 10  # the size is right; only a checksum can tell
+        open_split(find_source(records, "train"))
+    # The size is right; only a checksum can tell.
+    assert open_split(find_source(records, "train"), check="sizes").num_examples == 10
 
 
 def test_a_cut_shard_is_named_with_both_sizes(records: Path) -> None:
     size = os.path.getsize(records / SHARD)
     os.truncate(records / SHARD, size - 5)
     with pytest.raises(ValueError, match=rf"{SHARD} has {size - 5:,} bytes, the manifest says {size:,}"):
-        open_split(records, "train", check="sizes")
+        open_split(find_source(records, "train"), check="sizes")
     assert any(f"{SHARD}, record 4: damaged or cut off" in fault for fault in verify_records(records))
 
 
@@ -59,7 +61,7 @@ def test_an_empty_shard_is_found(records: Path) -> None:
     assert any(f"{SHARD} has 0 bytes" in fault for fault in verify_records(records))
     assert any("holds 0 records, the manifest says 5" in fault for fault in verify_records(records))
     with pytest.raises(ValueError, match=f"{SHARD} has 0 bytes"):
-        open_split(records, "train", check="sizes")
+        open_split(find_source(records, "train"), check="sizes")
 
 
 @pytest.mark.parametrize("name", [SHARD, SHARD.replace(".tfrecord", ".idx"), "voc-train-ids.txt"])
@@ -67,7 +69,7 @@ def test_a_missing_file_is_named(records: Path, name: str) -> None:
     (records / name).unlink()
     assert f"{records / name} is missing" in verify_records(records)
     with pytest.raises(ValueError, match=f"{name} is missing"):
-        open_split(records, "train")
+        open_split(find_source(records, "train"))
 
 
 def test_a_shard_of_another_data_set_is_found(records: Path, tmp_path: Path) -> None:
@@ -76,7 +78,7 @@ def test_a_shard_of_another_data_set_is_found(records: Path, tmp_path: Path) -> 
     build_records(other_root, tmp_path / "other_records", split_ratios="train=1", num_shards=2, num_workers=1)
     shutil.copy(tmp_path / "other_records" / SHARD, records / SHARD)
     with pytest.raises(ValueError, match=f"{SHARD} (is damaged or of another data set|has)"):
-        open_split(records, "train")
+        open_split(find_source(records, "train"))
     assert any("holds image 'ix" in fault for fault in verify_records(records))
 
 
@@ -84,7 +86,7 @@ def test_a_shard_of_another_data_set_is_found(records: Path, tmp_path: Path) -> 
 def test_an_index_that_does_not_fit_is_found(records: Path, text: str) -> None:
     (records / SHARD).with_suffix(".idx").write_text(text)
     with pytest.raises(ValueError, match=r"\.idx (does not fit|is damaged)"):
-        open_split(records, "train", check="sizes")
+        open_split(find_source(records, "train"), check="sizes")
 
 
 def test_a_picture_that_is_no_jpeg_is_found_though_all_checksums_are_right(records: Path) -> None:

@@ -21,8 +21,8 @@ from voc_tfdata.pipeline import order, random_access
 from voc_tfdata.pipeline.dataset import train_dataset
 from voc_tfdata.pipeline.inline_map import map_inline
 from voc_tfdata.pipeline.loading import READY, set_threads
-from voc_tfdata.records import tfrecord
 from voc_tfdata.records.manifest import read_manifest
+from voc_tfdata.records.split_source import find_source, open_split
 from voc_tfdata.training.devices import place_batches
 
 AUGMENTS = ("none", "flip", "crop")
@@ -189,7 +189,7 @@ def make_dataset(mode: str, settings: Settings) -> tf.data.Dataset:
 
 def read_dataset(settings: Settings) -> tf.data.Dataset:
     """Returns batches of serialised records, string [B], shuffled, repeating for ever."""
-    index = tfrecord.open_split(settings.records, settings.split, check=settings.check)
+    index = open_split(find_source(settings.records, settings.split), check=settings.check)
     table = random_access.record_table(index)
     num_examples, threads = index.num_examples, settings.num_threads or count_cores()
 
@@ -215,7 +215,7 @@ def naive_dataset(settings: Settings) -> tf.data.Dataset:
         image = tf.image.resize(tf.io.decode_jpeg(fields["image/encoded"], channels=3), [side, side])
         return tf.cast(tf.round(image), tf.uint8), tf.cast(fields["image/class/multi_hot"], tf.float32)
 
-    paths = tfrecord.open_split(settings.records, settings.split, check="sizes").paths
+    paths = open_split(find_source(settings.records, settings.split), check="sizes").paths
     ds = tf.data.TFRecordDataset(list(paths)).repeat()
     return ds.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(settings.batch_size).prefetch(tf.data.AUTOTUNE)
 

@@ -7,19 +7,19 @@ model.fit(train_ds, steps_per_epoch=epoch_steps("records/voc2012", batch_size=32
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+import functools
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
+from voc_tfdata.machine import count_cores
 from voc_tfdata.pipeline import arguments, loading, order, random_access, store_batches
 from voc_tfdata.pipeline.data_service import distribute_steps, read_address
 from voc_tfdata.pipeline.inline_map import map_inline
-from voc_tfdata.records import examples, tfrecord
-from voc_tfdata.records.manifest import Manifest, find_split, read_manifest
-from voc_tfdata.records.mirror import localize
+from voc_tfdata.pipeline.loading import set_threads
+from voc_tfdata.records import examples
+from voc_tfdata.records.manifest import Split
+from voc_tfdata.records.split_source import Records, SplitSource, find_source, iterate_source_ids, open_split
 from voc_tfdata.records.streaming import stream_records
 from voc_tfdata.remote.addresses import is_uri
 
@@ -27,7 +27,7 @@ _PREFETCH = 3  # batches; 2 made 6 % fewer of a decoded store, 4 no more
 
 
 def train_dataset(
-    records_dir: str | Path,
+    records_dir: Records,
     split: str = "train",
     *,
     batch_size: int = 32,
@@ -54,8 +54,9 @@ def train_dataset(
     gives bit for bit what an unbroken one gives from there on.
 
     Args:
-      records_dir: folder written by build_records, or its URI (s3://, gs://, http://, ...) with a cache_dir.
-      split: "train", or a union such as "train+val".
+      records_dir: folder written by build_records, or its URI (s3://, gs://, http://, ...) with a cache_dir. Several
+        (a list, or "records/voc2007,records/voc2012") are read as one; their classes must be the same.
+      split: "train", or a union such as "train+val"; of several data sets each, or one for each: "train+val,train".
       batch_size: of the global batch, over all hosts.
       image_size: side of the images, in pixels.
       seed: fixes order and augmentation; any int64.
@@ -102,16 +103,24 @@ def train_dataset(
     arguments.check_ranges(start_step=start_step, seed=seed, color_jitter=color_jitter)
     if data_service:
         read_address(data_service)
-    records_dir = localize(records_dir, cache_dir)
-    manifest = read_manifest(records_dir)
-    num_examples = _count_examples(manifest, split, records_dir)
-    num_steps = order.steps_in_epoch(num_examples, batch_size, drop_remainder=drop_remainder)
+    source = find_source(records_dir, split, cache_dir=cache_dir)
+    num_steps = order.steps_in_epoch(source.num_examples, batch_size, drop_remainder=drop_remainder)
+    partial = num_steps * batch_size > source.num_examples
     num_draws = loading.count_draws(augment, color_jitter, cache)
+    delivery = loading.Delivery(
+        num_classes=len(source.classes),
+        image_size=image_size,
+        resize=resize,
+        augment=augment,
+        color_jitter=color_jitter,
+        difficult=difficult,
+        num_threads=num_threads or count_cores(),
+    )
 
     def plan(step: tf.Tensor) -> loading.StepPlan:
         batch = order.batch_of_step(
             step,
-            num_examples=num_examples,
+            num_examples=source.num_examples,
             batch_size=batch_size,
             seed=seed,
             shard=(host, num_hosts),
@@ -120,49 +129,28 @@ def train_dataset(
         draws = order.uniform_draws(batch.indices, batch.epoch, num_draws=num_draws, seed=seed)
         return loading.StepPlan(batch.indices, draws, batch.count)
 
-    num_threads = num_threads or loading.count_cores()
-    options: dict[str, Any] = {
-        "partial": num_steps * batch_size > num_examples,
-        "image_size": image_size,
-        "augment": augment,
-        "color_jitter": color_jitter,
-        "difficult": difficult,
-        "num_threads": num_threads,
-    }
-    load: Callable[[tf.data.Dataset], tf.data.Dataset]
     if cache == "decoded":
-        store = store_batches.open_split_store(
-            records_dir,
-            split,
-            image_size=image_size,
-            augment=augment,
-            resize=resize,
-            cache_dir=cache_dir,
-            num_threads=num_threads,
-            check=check,
-        )
-        load = partial(store_batches.gather_planned, store, plan=plan, **options)
+        store = store_batches.open_split_store(source, delivery, cache_dir=cache_dir, check=check)
+
+        def load(steps: tf.data.Dataset) -> tf.data.Dataset:
+            return store_batches.gather_planned(store, steps, plan, delivery, partial=partial)
     else:
-        options |= {"num_classes": len(manifest.classes), "resize": resize}
-        load = partial(
-            loading.load_planned,
-            plan=plan,
-            index=tfrecord.open_split(records_dir, split, check=check),
-            share=order.host_share(batch_size, (host, num_hosts)),
-            **options,
-        )
+        index, share = open_split(source, check=check), order.host_share(batch_size, (host, num_hosts))
+
+        def load(steps: tf.data.Dataset) -> tf.data.Dataset:
+            return loading.load_planned(steps, plan, index, delivery, share=share, partial=partial)
+
     if data_service:
-        ds = distribute_steps(
-            lambda steps: loading.set_threads(load(steps), num_threads), data_service, start_step=start_step
-        )
+        threads = delivery.num_threads
+        ds = distribute_steps(lambda steps: set_threads(load(steps), threads), data_service, start_step=start_step)
     else:
         ds = load(tf.data.Dataset.counter(start_step))
     ds = ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
-    return _finish(ds, _read_ids(records_dir, split) if with_ids else None, num_threads)
+    return _finish(ds, source, delivery, with_ids=with_ids)
 
 
 def eval_dataset(
-    records_dir: str | Path,
+    records_dir: Records,
     split: str,
     *,
     batch_size: int = 32,
@@ -199,34 +187,23 @@ def eval_dataset(
     """
     arguments.check_numbers(batch_size=batch_size, image_size=image_size, num_threads=num_threads)
     arguments.check_choices(resize=resize, difficult=difficult, cache=cache)
-    records_dir = localize(records_dir, cache_dir)
-    num_threads = num_threads or loading.count_cores()
+    source = find_source(records_dir, split, cache_dir=cache_dir)
+    delivery = loading.Delivery(
+        num_classes=len(source.classes),
+        image_size=image_size,
+        resize=resize,
+        difficult=difficult,
+        num_threads=num_threads or count_cores(),
+    )
     if cache == "decoded":
-        store = store_batches.open_split_store(
-            records_dir,
-            split,
-            image_size=image_size,
-            augment="none",
-            resize=resize,
-            cache_dir=cache_dir,
-            num_threads=num_threads,
-            check=check,
-        )
-        ds = store_batches.gather_in_order(store, batch_size=batch_size, difficult=difficult, num_threads=num_threads)
+        store = store_batches.open_split_store(source, delivery, cache_dir=cache_dir, check=check)
+        ds = store_batches.gather_in_order(store, delivery, batch_size=batch_size)
     else:
-        ds = loading.load_in_order(
-            tfrecord.open_split(records_dir, split, check=check),
-            batch_size=batch_size,
-            num_classes=len(read_manifest(records_dir).classes),
-            image_size=image_size,
-            resize=resize,
-            difficult=difficult,
-            num_threads=num_threads,
-        )
-    return _finish(ds, _read_ids(records_dir, split) if with_ids else None, num_threads)
+        ds = loading.load_in_order(open_split(source, check=check), delivery, batch_size=batch_size)
+    return _finish(ds, source, delivery, with_ids=with_ids)
 
 
-def epoch_steps(records_dir: str | Path, split: str = "train", *, batch_size: int, drop_remainder: bool = False) -> int:
+def epoch_steps(records_dir: Records, split: str = "train", *, batch_size: int, drop_remainder: bool = False) -> int:
     """Returns how many batches train_dataset takes to deliver a split once. Of a URI, it reads the manifest only.
 
     Raises:
@@ -234,11 +211,11 @@ def epoch_steps(records_dir: str | Path, split: str = "train", *, batch_size: in
       ValueError: unknown split, batch_size below 1, or drop_remainder leaves no batch.
     """
     arguments.check_numbers(batch_size=batch_size)
-    num_examples = _count_examples(read_manifest(records_dir), split, records_dir)
+    num_examples = find_source(records_dir, split, stream=True).num_examples
     return order.steps_in_epoch(num_examples, batch_size, drop_remainder=drop_remainder)
 
 
-def read_examples(records_dir: str | Path, split: str, *, cache_dir: str | Path | None = None) -> tf.data.Dataset:
+def read_examples(records_dir: Records, split: str, *, cache_dir: str | Path | None = None) -> tf.data.Dataset:
     """Returns every field of every record of one split, streamed in record order.
 
     Args:
@@ -255,39 +232,28 @@ def read_examples(records_dir: str | Path, split: str, *, cache_dir: str | Path 
       ImportError, PermissionError, ConnectionError, OSError: the records are remote and cannot be read.
       tf.errors.OpError: while iterating: a record is damaged or gone; the message names shard and record.
     """
-    if cache_dir:
-        records_dir = localize(records_dir, cache_dir)
-    manifest = read_manifest(records_dir)
-    shards = [shard for name in find_split(manifest, split, records_dir) for shard in manifest.splits[name].shards]
-    ds = (
-        stream_records(str(records_dir), shards)
-        if is_uri(records_dir)
-        else random_access.read_in_order(Path(records_dir), shards)
-    )
+    source = find_source(records_dir, split, cache_dir=cache_dir, stream=not cache_dir)
+    ds = functools.reduce(tf.data.Dataset.concatenate, [_read_part(*part) for part in source.parts])
 
     @tf.autograph.experimental.do_not_convert
     def parse(record: tf.Tensor) -> dict[str, tf.Tensor]:
-        return examples.parse_example(record, num_classes=len(manifest.classes))
+        return examples.parse_example(record, num_classes=len(source.classes))
 
-    return ds.map(parse).apply(tf.data.experimental.assert_cardinality(sum(shard.num_examples for shard in shards)))
+    return ds.map(parse).apply(tf.data.experimental.assert_cardinality(source.num_examples))
 
 
-def _finish(ds: tf.data.Dataset, ids: tuple[str, ...] | None, num_threads: int) -> tf.data.Dataset:
+def _read_part(records_dir: str, split: Split) -> tf.data.Dataset:
+    if is_uri(records_dir):
+        return stream_records(records_dir, split.shards)
+    return random_access.read_in_order(Path(records_dir), split.shards)
+
+
+def _finish(ds: tf.data.Dataset, source: SplitSource, delivery: loading.Delivery, *, with_ids: bool) -> tf.data.Dataset:
     """Returns (images, labels[, ids]) of (images, labels, indices)."""
-    if ids is None:
-        ds = map_inline(ds, lambda images, labels, indices: (images, labels))
-    else:
+    if with_ids:
         with tf.device("CPU:0"):
-            table = tf.constant(ids)
+            table = tf.constant(list(iterate_source_ids(source)))
         ds = map_inline(ds, lambda images, labels, indices: (images, labels, tf.gather(table, indices)))
-    return loading.set_threads(ds.prefetch(_PREFETCH), num_threads)
-
-
-def _count_examples(manifest: Manifest, split: str, records_dir: str | Path) -> int:
-    return sum(manifest.splits[name].num_examples for name in find_split(manifest, split, records_dir))
-
-
-def _read_ids(records_dir: str | Path, split: str) -> tuple[str, ...]:
-    manifest = read_manifest(records_dir)
-    names = find_split(manifest, split, records_dir)
-    return tuple(i for name in names for i in tfrecord.iterate_ids(Path(records_dir), manifest.splits[name]))
+    else:
+        ds = map_inline(ds, lambda images, labels, indices: (images, labels))
+    return set_threads(ds.prefetch(_PREFETCH), delivery.num_threads)

@@ -1,14 +1,15 @@
 """Records -> batches of pictures and labels: fetched, parsed, decoded, resized.
 
-ds = load_in_order(index, batch_size=32, num_classes=20, image_size=224, ...)    # index: from records.open_split
-ds = load_planned(steps, plan, index, share=32, ...)                             # plan: step -> StepPlan
+delivery = Delivery(num_classes=20, image_size=224)
+ds = load_in_order(index, delivery, batch_size=32)                               # index: from records.open_split
+ds = load_planned(steps, plan, index, delivery, share=32, partial=True)          # plan: step -> StepPlan
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -22,6 +23,19 @@ READY = 16
 # Pictures that one call loads, at most, and what their records may hold together on average: 6 MiB or so when decoded.
 _MAX_GROUP = 8
 _GROUP_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What becomes of an example on its way into a batch; see train_dataset for all but num_classes."""
+
+    num_classes: int  # length of the label vectors
+    image_size: int  # pixels
+    resize: str = "bilinear"
+    augment: str = "none"
+    color_jitter: float = 0.0
+    difficult: str = "positive"
+    num_threads: int = 1  # that decode
 
 
 class StepPlan(NamedTuple):
@@ -82,16 +96,7 @@ def count_draws(augment: str, color_jitter: float, cache: str) -> int:
     return transforms.LEFT + 1 if augment == "crop" else transforms.FLIP + 1
 
 
-def load_in_order(
-    index: SplitIndex,
-    *,
-    batch_size: int,
-    num_classes: int,
-    image_size: int,
-    resize: str,
-    difficult: str,
-    num_threads: int,
-) -> tf.data.Dataset:
+def load_in_order(index: SplitIndex, delivery: Delivery, *, batch_size: int) -> tf.data.Dataset:
     """Returns all batches of a split in record order, the last partial one included; see load_planned.
 
     Returns:
@@ -113,29 +118,18 @@ def load_in_order(
         return indices, tf.zeros([groups.size, 1]), count
 
     num_steps = -(-num_examples // batch_size)
-    return _load_groups(
-        tf.data.Dataset.range(num_steps * groups.number).map(list_group),
-        groups,
-        index,
-        share=batch_size,
-        partial=num_examples % batch_size > 0,
-        num_classes=num_classes,
-        image_size=image_size,
-        resize=resize,
-        augment="none",
-        color_jitter=0.0,
-        difficult=difficult,
-        num_threads=num_threads,
-    )
+    ds = tf.data.Dataset.range(num_steps * groups.number).map(list_group)
+    return _load_groups(ds, groups, index, delivery, share=batch_size, partial=num_examples % batch_size > 0)
 
 
 def load_planned(
     steps: tf.data.Dataset,
     plan: Callable[[tf.Tensor], StepPlan],
     index: SplitIndex,
+    delivery: Delivery,
     *,
     share: int,
-    **options: Any,
+    partial: bool,
 ) -> tf.data.Dataset:
     """Returns a batch for each step.
 
@@ -143,9 +137,9 @@ def load_planned(
       steps: int64 scalars.
       plan: what a step delivers; P is `share`.
       index: of the split.
+      delivery: what becomes of each example.
       share: examples of a full batch.
-      options: partial, whether there are batches of fewer; num_classes, the length of the label vectors; image_size,
-        in pixels; resize, augment, color_jitter, difficult, see train_dataset; num_threads, that decode.
+      partial: whether there are batches of fewer.
 
     Returns:
       Dataset of (images uint8 [B, S, S, 3], labels float32 [B, C], indices int64 [B]).
@@ -168,7 +162,7 @@ def load_planned(
         )
 
     ds = steps.map(list_groups).unbatch()  # here, not later: nothing but indices and draws has been shuffled
-    return _load_groups(ds, groups, index, share=share, **options)
+    return _load_groups(ds, groups, index, delivery, share=share, partial=partial)
 
 
 class Groups(NamedTuple):
@@ -189,16 +183,10 @@ def _load_groups(
     ds: tf.data.Dataset,
     groups: Groups,
     index: SplitIndex,
+    delivery: Delivery,
     *,
     share: int,
     partial: bool,
-    num_classes: int,
-    image_size: int,
-    resize: str,
-    augment: str,
-    color_jitter: float,
-    difficult: str,
-    num_threads: int,
 ) -> tf.data.Dataset:
     """Returns batches of groups: (indices int64 [G], draws float32 [G, K], count of the batch), in order.
 
@@ -211,21 +199,21 @@ def _load_groups(
     table = random_access.record_table(index)
 
     def decode(examples: Examples, draws: tf.Tensor) -> list[tf.Tensor]:
-        if augment != "crop":
+        if delivery.augment != "crop":
             return [transforms.decode_jpeg(jpeg) for jpeg in examples.jpegs]
         windows = tf.unstack(transforms.sample_windows(draws, examples.heights, examples.widths))
         return [transforms.decode_window(*parts) for parts in zip(examples.jpegs, windows, strict=True)]
 
     def finish_image(image: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        image = transforms.resize_image(image, image_size, resize=resize)
-        if augment != "none":
+        image = transforms.resize_image(image, delivery.image_size, resize=delivery.resize)
+        if delivery.augment != "none":
             image = transforms.flip_image(image, draws[transforms.FLIP])
-        if color_jitter:
-            image = transforms.jitter_colors(image, draws[transforms.JITTER], strength=color_jitter)
+        if delivery.color_jitter:
+            image = transforms.jitter_colors(image, draws[transforms.JITTER], strength=delivery.color_jitter)
         return image
 
     def load_group(indices: tf.Tensor, draws: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        examples = load_examples(table, indices, num_classes=num_classes)
+        examples = load_examples(table, indices, num_classes=delivery.num_classes)
         decoded = decode(examples, draws)
         images: list[tf.Tensor] = []
         for image, row in zip(decoded, tf.unstack(draws), strict=True):
@@ -235,11 +223,11 @@ def _load_groups(
 
     def finish(images: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, ...]:
         end = count[0] if partial else share  # cut in the first dimension: nothing is copied
-        images = tf.reshape(images, [-1, image_size, image_size, 3])[:end]
-        labels, indices = tf.reshape(labels, [-1, num_classes])[:end], tf.reshape(indices, [-1])[:end]
-        return images, tf.cast(apply_difficult(labels, difficult), tf.float32), indices
+        images = tf.reshape(images, [-1, delivery.image_size, delivery.image_size, 3])[:end]
+        labels, indices = tf.reshape(labels, [-1, delivery.num_classes])[:end], tf.reshape(indices, [-1])[:end]
+        return images, tf.cast(apply_difficult(labels, delivery.difficult), tf.float32), indices
 
-    ds = map_inline(ds, load_group, num_calls=num_threads + READY // groups.size)
+    ds = map_inline(ds, load_group, num_calls=delivery.num_threads + READY // groups.size)
     ds = ds.batch(groups.number, drop_remainder=True)  # of one shape: an epoch's end does not drain what runs
     return map_inline(ds, finish)
 
@@ -258,10 +246,3 @@ def set_threads(ds: tf.data.Dataset, num_threads: int) -> tf.data.Dataset:
     # The op that reads a record counts as stateful, which would keep iterators from being saved in checkpoints.
     options.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE
     return ds.with_options(options)
-
-
-def count_cores() -> int:
-    """Returns how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -1,13 +1,14 @@
 """Batches from the decoded store: gathered from the mapped pixels, a batch at a time.
 
-store = open_split_store("records/voc2012", "train", image_size=224, augment="flip", ...)
-ds = gather_planned(store, steps, plan, image_size=224, augment="flip", ...)       # plan: step -> StepPlan
-ds = gather_in_order(store, batch_size=32, ...)
+store = open_split_store(source, delivery, cache_dir=None, check="checksums")      # source: of records.find_source
+ds = gather_planned(store, steps, plan, delivery, partial=True)                    # plan: step -> StepPlan
+ds = gather_in_order(store, delivery, batch_size=32)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial as partial_function
 from pathlib import Path
 
@@ -16,9 +17,8 @@ import tensorflow as tf
 from voc_tfdata.pipeline import transforms
 from voc_tfdata.pipeline.decoded import DecodedStore, StoreKey, map_store, open_or_build
 from voc_tfdata.pipeline.inline_map import map_inline
-from voc_tfdata.pipeline.loading import StepPlan, apply_difficult, load_in_order, set_threads
-from voc_tfdata.records.manifest import find_split, read_manifest
-from voc_tfdata.records.tfrecord import open_split
+from voc_tfdata.pipeline.loading import Delivery, StepPlan, apply_difficult, load_in_order, set_threads
+from voc_tfdata.records.split_source import SplitSource, open_split
 
 # Batches gathered at once. Memory is the limit of it, and more batches take more memory.
 _MAX_CALLS = 4
@@ -26,45 +26,29 @@ _WRITE_BATCH = 64  # pictures decoded between two writes
 
 
 def open_split_store(
-    records_dir: str | Path,
-    split: str,
-    *,
-    image_size: int,
-    augment: str,
-    resize: str,
-    cache_dir: str | Path | None,
-    num_threads: int,
-    check: str,
+    source: SplitSource, delivery: Delivery, *, cache_dir: str | Path | None, check: str
 ) -> DecodedStore:
-    """Returns the decoded store of a split, built if need be; see train_dataset for the arguments.
+    """Returns the decoded store of a split, built if need be; see train_dataset for cache_dir and check.
 
     The records are opened only to build it: a store names the manifest that it was built under.
     """
-    manifest = read_manifest(records_dir)
     key = StoreKey(
-        manifest=manifest.checksum,
-        split=split,
-        num_examples=sum(manifest.splits[name].num_examples for name in find_split(manifest, split, records_dir)),
-        num_classes=len(manifest.classes),
-        size=_stored_size(image_size, augment),
-        resize=resize,
-        mirrored=augment != "none",
+        manifest=source.checksum,
+        split=source.name,
+        num_examples=source.num_examples,
+        num_classes=delivery.num_classes,
+        size=_stored_size(delivery.image_size, delivery.augment),
+        resize=delivery.resize,
+        mirrored=delivery.augment != "none",
     )
 
     def load() -> tf.data.Dataset:
-        ds = load_in_order(
-            open_split(records_dir, split, check=check),
-            batch_size=_WRITE_BATCH,
-            num_classes=key.num_classes,
-            image_size=key.size,
-            resize=resize,
-            difficult="ignore",
-            num_threads=num_threads,
-        )
+        plain = replace(delivery, image_size=key.size, augment="none", color_jitter=0.0, difficult="ignore")
+        ds = load_in_order(open_split(source, check=check), plain, batch_size=_WRITE_BATCH)
         ds = map_inline(ds, lambda images, labels, indices: (images, labels))
-        return set_threads(ds.prefetch(2), num_threads)
+        return set_threads(ds.prefetch(2), delivery.num_threads)
 
-    return open_or_build(Path(cache_dir or Path(records_dir) / "decoded"), key, load)
+    return open_or_build(Path(cache_dir or Path(source.parts[0][0]) / "decoded"), key, load)
 
 
 def _stored_size(image_size: int, augment: str) -> int:
@@ -76,16 +60,12 @@ def gather_planned(
     store: DecodedStore,
     steps: tf.data.Dataset,
     plan: Callable[[tf.Tensor], StepPlan],
+    delivery: Delivery,
     *,
     partial: bool,
-    image_size: int,
-    augment: str,
-    color_jitter: float,
-    difficult: str,
-    num_threads: int,
 ) -> tf.data.Dataset:
     """Returns a batch for each step, as loading.load_planned does; see there."""
-    labels = _label_table(store, difficult)
+    labels = _label_table(store, delivery.difficult)
 
     def gather(pixels: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         indices, draws, count = plan(step)
@@ -94,25 +74,25 @@ def gather_planned(
         rows = indices
         if store.key.mirrored:
             rows = 2 * indices + tf.cast(draws[:, transforms.FLIP] < 0.5, tf.int64)
-        if augment == "crop":
-            images = _cut_windows(pixels, rows, draws, store.key.size, image_size)
+        if delivery.augment == "crop":
+            images = _cut_windows(pixels, rows, draws, store.key.size, delivery.image_size)
         else:
             images = tf.gather(pixels, rows)
-        if color_jitter:
-            images = transforms.jitter_colors(images, draws[:, transforms.JITTER], strength=color_jitter)
+        if delivery.color_jitter:
+            images = transforms.jitter_colors(images, draws[:, transforms.JITTER], strength=delivery.color_jitter)
         return images, tf.cast(tf.gather(labels, indices), tf.float32), indices
 
     def map_steps(pixels: tf.Tensor) -> tf.data.Dataset:
         function = tf.autograph.experimental.do_not_convert(partial_function(gather, pixels))
         return steps.map(function, num_parallel_calls=num_calls, deterministic=True)
 
-    num_calls = min(num_threads, _MAX_CALLS)
+    num_calls = min(delivery.num_threads, _MAX_CALLS)
     return map_store(store, map_steps)
 
 
-def gather_in_order(store: DecodedStore, *, batch_size: int, difficult: str, num_threads: int) -> tf.data.Dataset:
+def gather_in_order(store: DecodedStore, delivery: Delivery, *, batch_size: int) -> tf.data.Dataset:
     """Returns (images, labels, indices) of all batches in record order, the last partial one included."""
-    labels = _label_table(store, difficult)
+    labels = _label_table(store, delivery.difficult)
     num_examples = store.key.num_examples
     num_steps = -(-num_examples // batch_size)
     steps = tf.data.Dataset.range(num_steps)
@@ -126,7 +106,7 @@ def gather_in_order(store: DecodedStore, *, batch_size: int, difficult: str, num
         function = tf.autograph.experimental.do_not_convert(partial_function(gather, pixels))
         return steps.map(function, num_parallel_calls=num_calls, deterministic=True)
 
-    num_calls = min(num_threads, _MAX_CALLS)
+    num_calls = min(delivery.num_threads, _MAX_CALLS)
     ds = map_store(store, map_steps)
     return ds.apply(tf.data.experimental.assert_cardinality(num_steps))
 

@@ -1,7 +1,7 @@
-"""TFRecord files with a sidecar index: framing, writing, opening and checking them.
+"""TFRecord files with a sidecar index: framing, writing, indexing and checking them.
 
-    index = open_split("records/voc2012", "train")     # checked; index.offsets[i], index.sizes[i] of record i
-    faults = verify_records("records/voc2012")          # re-reads and decodes everything
+    faults = find_faults(records_dir, split, check="checksums")
+    index = index_of(records_dir, split)               # index.offsets[i], index.sizes[i] of record i
 
 A record on disk (tensorflow/core/lib/io/record_writer.h): uint64 length, masked crc32c of it, the payload, masked
 crc32c of the payload; little-endian. The .idx file has one line `offset size` a record, both of the whole frame,
@@ -22,7 +22,7 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from voc_tfdata.records.manifest import Manifest, Shard, Split, find_split, read_manifest
+from voc_tfdata.records.manifest import Shard, Split
 
 HEADER_BYTES = 12  # uint64 length + uint32 masked crc
 FOOTER_BYTES = 4  # uint32 masked crc
@@ -37,7 +37,6 @@ class SplitIndex:
     shard: npt.NDArray[np.int64]  # [N] index into paths
     offsets: npt.NDArray[np.int64]  # [N] of the payload in its shard, bytes
     sizes: npt.NDArray[np.int64]  # [N] of the payload, bytes
-    num_bytes: tuple[int, ...]  # of each shard
 
     @property
     def num_examples(self) -> int:
@@ -83,33 +82,6 @@ def crc32c_of_file(path: str | Path) -> str:
     return checksum.hexdigest().decode()
 
 
-def open_split(records_dir: str | Path, split: str, *, check: str = "checksums") -> SplitIndex:
-    """Returns the index of a split, after checking its files against the manifest.
-
-    Args:
-      records_dir: folder written by build_records.
-      split: "train", or a union such as "train+val".
-      check: "checksums" reads every shard once and compares its crc32c; "sizes" compares names, sizes and counts
-        only.
-
-    Raises:
-      FileNotFoundError: no manifest, or a shard, index or id list is missing.
-      ValueError: unknown or empty split, or a file that is not what the manifest says.
-    """
-    if check not in ("checksums", "sizes"):
-        raise ValueError(f"check={check!r}; it is 'checksums' or 'sizes'")
-    records_dir = Path(records_dir)
-    manifest = read_manifest(records_dir)
-    names = find_split(manifest, split, records_dir)
-    faults = [fault for name in names for fault in find_faults(records_dir, manifest.splits[name], check=check)]
-    if faults:
-        raise ValueError(
-            "; ".join(faults) + f". Build the records again, or copy the files anew; all faults of the set: "
-            f"python tools/inspect_records.py --verify {records_dir}"
-        )
-    return _join([_index_of(records_dir, manifest.splits[name]) for name in names])
-
-
 def find_faults(records_dir: Path, split: Split, *, check: str) -> list[str]:
     """Returns a line for each file of a split that is not what the manifest says."""
     faults = []
@@ -128,14 +100,9 @@ def find_faults(records_dir: Path, split: Split, *, check: str) -> list[str]:
     ids_path = records_dir / split.ids_file
     if not ids_path.exists():
         faults.append(f"{ids_path} is missing")
-    elif (found := crc32c_of_file(ids_path)) != split.ids_crc32c:
+    elif check == "checksums" and (found := crc32c_of_file(ids_path)) != split.ids_crc32c:
         faults.append(f"{ids_path} is damaged (crc32c {found}, manifest {split.ids_crc32c})")
     return faults
-
-
-def read_ids(records_dir: str | Path, split: Split) -> tuple[str, ...]:
-    """Returns the image ids of a split in record order."""
-    return tuple(iterate_ids(records_dir, split))
 
 
 def iterate_ids(records_dir: str | Path, split: Split) -> Iterator[str]:
@@ -198,7 +165,8 @@ def _read_index(path: Path) -> npt.NDArray[np.int64]:
     return numbers.reshape(-1, 2)
 
 
-def _index_of(records_dir: Path, split: Split) -> SplitIndex:
+def index_of(records_dir: Path, split: Split) -> SplitIndex:
+    """Returns the index of one split from the .idx files beside its shards, which find_faults has checked."""
     frames = [_read_index(records_dir / index_name(shard.file)) for shard in split.shards]
     table = np.concatenate(frames)
     return SplitIndex(
@@ -206,25 +174,15 @@ def _index_of(records_dir: Path, split: Split) -> SplitIndex:
         shard=np.repeat(np.arange(len(frames)), [len(f) for f in frames]),
         offsets=table[:, 0] + HEADER_BYTES,
         sizes=table[:, 1] - HEADER_BYTES - FOOTER_BYTES,
-        num_bytes=tuple(shard.num_bytes for shard in split.shards),
     )
 
 
-def _join(parts: list[SplitIndex]) -> SplitIndex:
+def join_indices(parts: list[SplitIndex]) -> SplitIndex:
+    """Returns the index of several splits, one after the other."""
     starts = np.cumsum([0] + [len(part.paths) for part in parts])
     return SplitIndex(
         paths=sum((part.paths for part in parts), ()),
         shard=np.concatenate([part.shard + start for part, start in zip(parts, starts, strict=False)]),
         offsets=np.concatenate([part.offsets for part in parts]),
         sizes=np.concatenate([part.sizes for part in parts]),
-        num_bytes=sum((part.num_bytes for part in parts), ()),
     )
-
-
-def count_labels(manifest: Manifest, split: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
-    """Returns (positives [C], ignores [C], number of images) of a split or union, in class order."""
-    names = split.split("+")
-    positives = [[manifest.splits[name].positives[c] for c in manifest.classes] for name in names]
-    ignores = [[manifest.splits[name].ignores[c] for c in manifest.classes] for name in names]
-    total = sum(manifest.splits[name].num_examples for name in names)
-    return np.sum(positives, axis=0), np.sum(ignores, axis=0), total
