@@ -136,8 +136,11 @@ def is_close(found: Sequence[Sequence[int]], wanted: Sequence[Sequence[int]], to
     return bool(np.abs(np.asarray(found, int) - np.asarray(wanted, int)).max() <= tolerance)
 
 
-def write_small_records(folder: Path, *, train: int, val: int, test: int) -> Path:
-    """Writes records of plain pictures p00, p01, ... of three classes, classes.txt beside; returns their folder."""
+def write_small_records(folder: Path, *, train: int = 0, val: int = 0, test: int = 0) -> Path:
+    """Writes records of plain images p00, p01, ... of three classes, classes.txt beside; returns their folder.
+
+    A split of 0 images is not there.
+    """
     names = ("cat", "dog", "person")
     samples = {
         f"p{i:02}": sample(
@@ -147,6 +150,7 @@ def write_small_records(folder: Path, *, train: int, val: int, test: int) -> Pat
     }
     ids = list(samples)
     lists = {"train": ids[:train], "val": ids[train : train + val], "test": ids[train + val :]}
+    lists = {name: members for name, members in lists.items() if members}
     root = write_devkit(folder / "VOC", samples, lists)
     (folder / "classes.txt").write_text("\n".join(names))
     build_records(root, folder / "records", splits=tuple(lists), classes=names, num_workers=1)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -138,13 +139,44 @@ def test_killed_within_an_epoch_it_ends_with_the_same_weights(finished: Path) ->
         assert (finished / name).read_bytes() == (out_dir / name).read_bytes(), name
 
 
-def test_evaluation_alone_gives_the_same_numbers(finished: Path, records: Path) -> None:
-    out_dir = finished.with_name("evaluated")
-    checkpoint = finished / "best.keras"
-    done = run(f"--records={records}", f"--out_dir={out_dir}", "--eval_only", f"--checkpoint={checkpoint}")
+def test_evaluation_alone_gives_the_same_numbers_beside_the_first_report(finished: Path, records: Path) -> None:
+    before = (finished / "report.html").read_bytes()
+    done = run(f"--records={records}", f"--out_dir={finished}", "--eval_only")
     assert done.returncode == 0, done.stderr
-    assert (out_dir / "metrics.json").read_bytes() == (finished / "metrics.json").read_bytes()
-    assert not (out_dir / "state.npz").exists() and not (out_dir / "flags.txt").exists()
+    folder = finished / "evaluation_test"
+    assert (folder / "metrics.json").read_bytes() == (finished / "metrics.json").read_bytes()
+    assert (finished / "report.html").read_bytes() == before
+    facts = (folder / "report.html").read_text()
+    assert "image_size: 32\n" in facts and "batch_norm: False" in facts and "--image_size=224" not in facts
+    again = run(f"--records={records}", f"--out_dir={finished}", "--eval_only")
+    assert again.returncode == 1 and "evaluation_test holds the report of another evaluation" in again.stderr
+
+
+def test_a_data_set_with_a_test_split_only_can_be_evaluated(finished: Path, tmp_path: Path) -> None:
+    records = write_small_records(tmp_path, test=4)
+    command = [sys.executable, "-m", "voc_tfdata", "evaluate", f"--records={records}", f"--out_dir={tmp_path / 'out'}"]
+    command += [f"--checkpoint={finished / 'best.keras'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["num_examples"] == 4 and metrics["baselines"]["constant_prior_loss"] is None
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, timeout=300).returncode == 1  # a report is there
+    done = subprocess.run([*command, "--overwrite"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_resumed_run_says_which_flags_differ(finished: Path, tmp_path: Path) -> None:
+    out_dir = tmp_path / "run"
+    shutil.copytree(finished, out_dir)
+    flags = f"--flagfile={finished / 'flags.txt'}", f"--out_dir={out_dir}"
+    done = run(*flags, "--learning_rate=0.5", "--nopositive_weight", "--weight_decay=0.1")
+    assert done.returncode == 0, done.stderr
+    said = [line.rpartition("than before: ")[2] for line in done.stderr.splitlines() if "than before: " in line]
+    assert said == [
+        "learning_rate was 0.0001, now 0.5",
+        "weight_decay was 0.0, now 0.1",
+        "positive_weight was true, now false",
+    ]
 
 
 def test_another_recipe_does_not_go_on_from_this_one(finished: Path) -> None:

@@ -102,3 +102,8 @@ def test_a_file_is_replaced_whole_and_a_failed_write_leaves_nothing_behind(tmp_p
     with pytest.raises(OSError):
         prediction_files.write_file(tmp_path / "taken", "x")  # a folder has the name
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.txt", "folder", "in", "taken"]
+
+
+def test_models_with_pretrained_weights_go_into_the_second_competition(tmp_path):
+    paths = prediction_files.write_submission_files(tmp_path, "test", ["a"], [[0.5]], ["cat"], competition=2)
+    assert [path.name for path in paths] == ["comp2_cls_test_cat.txt"]

@@ -1,9 +1,10 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.tiny_model import build_tiny_model, make_batches
-from voc_tfdata.evaluation.predictions import evaluate
+from voc_tfdata.evaluation.predictions import collect_predictions, evaluate, make_predictor
 
 
 def dataset_of(batch_size: int) -> tf.data.Dataset:
@@ -34,3 +35,21 @@ def test_a_data_set_without_ids_or_pictures_is_refused() -> None:
         evaluate(model, dataset_of(7).map(lambda images, labels, ids: (images, labels)))
     with pytest.raises(ValueError, match="empty data set"):
         evaluate(model, dataset_of(7).take(0))
+
+
+def test_a_predictor_is_traced_once_for_all_epochs_and_batch_sizes() -> None:
+    traces = []
+
+    class Noted(keras.layers.Layer):
+        def call(self, images: tf.Tensor) -> tf.Tensor:
+            traces.append(images.shape)
+            return tf.reduce_mean(tf.cast(images, tf.float32), axis=[1, 2])
+
+    inputs = keras.Input([4, 4, 3], dtype="uint8")
+    predict = make_predictor(keras.Model(inputs, Noted()(inputs)))
+    del traces[:]  # of building the model
+    images = tf.zeros([5, 4, 4, 3], tf.uint8)
+    dataset = tf.data.Dataset.from_tensor_slices((images, tf.zeros([5, 3]), list("abcde"))).batch(2)
+    for _ in range(3):
+        assert collect_predictions(predict, dataset).y_score.shape == (5, 3)
+    assert len(traces) == 1

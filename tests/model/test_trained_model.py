@@ -33,7 +33,7 @@ def test_class_names_must_fit_the_outputs(tmp_path: Path) -> None:
 
 
 def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no checkpoint .*nope.keras; train.py writes best.keras"):
+    with pytest.raises(FileNotFoundError, match="no checkpoint .*nope.keras; voc_tfdata train writes best.keras"):
         load_model(tmp_path / "nope.keras")
     (tmp_path / "text.keras").write_text("text")
     with pytest.raises(ValueError, match="text.keras is no .keras file or damaged"):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.devkit_fixture import write_small_records
-from tests.loopback import free_ports
+from tests.loopback import free_ports, run_http
 from tests.paths import ROOT
 
 STEPS = 4  # an epoch: 8 pictures by two
@@ -145,7 +145,7 @@ def test_one_host_writes_and_both_end_well(finished: Path) -> None:
     assert "--strategy=multi_worker" in (finished / "a" / "flags.txt").read_text()
     assert not (finished / "b").exists()
     first, second = (finished / "a.log").read_text(), (finished / "b.log").read_text()
-    assert first.startswith("8 pictures, 4 steps an epoch; float32; devices: 2, hosts: 2\n")
+    assert first.startswith("8 images, 4 steps an epoch; float32; devices: 2, hosts: 2\n")
     assert "Traceback" not in first + second and "retracing" not in first + second
 
 
@@ -176,6 +176,16 @@ def test_a_host_killed_within_an_epoch_ends_the_other_with_a_reason_and_both_go_
     assert f"goes on after step {stopped_at}, in epoch" in (tmp_path / "a.log").read_text()
     for one, other in zip(rows_of(finished / "a"), rows_of(tmp_path / "a"), strict=True):
         assert one == pytest.approx(other, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_hosts_mirror_remote_records_after_they_got_together(records: Path, tmp_path: Path) -> None:
+    with run_http(tmp_path, records) as web:
+        more = [f"--records={web.url}", f"--cache_dir={tmp_path / 'cache'}", "--max_steps=1"]
+        pair = run_both(records, tmp_path, *more)
+    logs = (tmp_path / "a.log").read_text() + (tmp_path / "b.log").read_text()
+    assert [p.returncode for p in pair] == [0, 0], logs
+    assert "mirrors http" in logs and (tmp_path / "a" / "metrics.json").is_file()
 
 
 def test_a_host_that_never_starts_is_named(records: Path, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from tests.tiny_model import build_tiny_model, make_batches, values_of
 from voc_tfdata.evaluation.predictions import Predictions, evaluate
 from voc_tfdata.model.trained_model import load_model
 from voc_tfdata.training.history import read_history
-from voc_tfdata.training.loop import train
+from voc_tfdata.training.learner import Learner
+from voc_tfdata.training.loop import LoopSettings, train
 from voc_tfdata.training.optimizers import build_optimizer
 from voc_tfdata.training.run_state import RunState
 from voc_tfdata.training.train_step import make_train_step
@@ -45,13 +46,13 @@ def run(
         "make_batches": batches_from,
         "validate": lambda: evaluate(model, validation_pictures()),
         "learning_rate": lambda step: rate / (1 + step),
-        "class_names": ("cat", "dog"),
         "identity": {"records": "abc"},
-        "steps_per_epoch": STEPS,
-        "epochs": 2,
     }
     step = make_train_step(model, built, tf.distribute.get_strategy())
-    state = train(model, built, step, out_dir=out_dir, **{**options, **changed})
+    learner = Learner(model, built, step, class_names=("cat", "dog"))
+    numbers = {name: changed.pop(name) for name in list(changed) if name in LoopSettings.__dataclass_fields__}
+    settings = LoopSettings(**{"steps_per_epoch": STEPS, "epochs": 2, **numbers})
+    state = train(learner, settings, out_dir=out_dir, **{**options, **changed})
     return state, model, values_of([*model.variables, *built.variables])
 
 
@@ -90,6 +91,17 @@ def test_a_finished_run_trains_no_further(tmp_path: Path) -> None:
     assert more.step == 9 and [row["epoch"] for row in more.history] == [1, 2, 3]
 
 
+def test_a_run_killed_while_its_last_part_of_an_epoch_is_judged_is_judged_when_it_goes_on(tmp_path: Path) -> None:
+    def die() -> Predictions:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, max_steps=2, validate=die)
+    state, _, _ = run(tmp_path, max_steps=2)
+    assert [row["step"] for row in state.history] == [2]
+    assert (tmp_path / "best.keras").exists()
+
+
 def test_patience_counts_epochs_without_a_better_one_and_the_best_is_kept(tmp_path: Path) -> None:
     losses = iter([0.5, 0.6, 0.3, 0.4, 0.3, 0.35, 0.1])
     weights = []
@@ -101,19 +113,15 @@ def test_patience_counts_epochs_without_a_better_one_and_the_best_is_kept(tmp_pa
     model = build_tiny_model()
     optimizer = build_optimizer("sgd", learning_rate=0.1)
     optimizer.build(model.trainable_variables)
+    step = make_train_step(model, optimizer, tf.distribute.get_strategy())
     state = train(
-        model,
-        optimizer,
-        make_train_step(model, optimizer, tf.distribute.get_strategy()),
+        Learner(model, optimizer, step, class_names=("cat", "dog")),
+        LoopSettings(steps_per_epoch=1, epochs=20, patience=3),
         make_batches=batches_from,
         validate=validate,
         learning_rate=lambda step: 0.1,
         out_dir=tmp_path,
-        class_names=("cat", "dog"),
         identity={},
-        steps_per_epoch=1,
-        epochs=20,
-        patience=3,
     )
     # best in epoch 3; epochs 4, 5 (equal is not better) and 6 are no better: the 0.1 of epoch 7 is never seen
     assert (state.step, state.best_epoch, state.best) == (6, 3, pytest.approx(0.3, rel=1e-5))
@@ -171,7 +179,7 @@ def test_collapse_is_said_with_the_flags_that_help(tmp_path: Path, caplog: pytes
         run(tmp_path / "a", epochs=1)
         assert "collapsed" not in caplog.text
         run(tmp_path / "b", epochs=1, validate=lambda: scripted(iter([0.5])))  # the same for both pictures
-    assert "collapsed: every picture" in caplog.text and "--batch_norm" in caplog.text
+    assert "collapsed: every image" in caplog.text and "--batch_norm" in caplog.text
 
 
 def test_states_of_other_runs_are_refused(tmp_path: Path) -> None:

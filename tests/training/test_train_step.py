@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests.paths import ROOT
 from tests.tiny_model import build_tiny_model, make_batches, values_of
-from voc_tfdata.training.epoch import TrainStep
+from voc_tfdata.training.learner import TrainStep
 from voc_tfdata.training.optimizers import build_optimizer
 from voc_tfdata.training.train_step import make_train_step
 

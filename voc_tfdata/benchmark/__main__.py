@@ -1,7 +1,7 @@
 """Images a second of every stage and mode of the pipeline, of the naive pipeline beside it, and of a training step.
 
-    python -m voc_tfdata.benchmark --records=records/voc2012
-    python -m voc_tfdata.benchmark --records=records/voc2012 --modes=read,original,naive --json=speed.json
+    voc_tfdata benchmark --records=records/voc2012
+    voc_tfdata benchmark --records=records/voc2012 --modes=read,original,naive --json=speed.json
 
 Each row is measured in a process of its own: neither thread pools nor memory of one are there in the next. A row is
 the median over --epochs measurements after a warm-up, each of whole batches for at least --seconds.
@@ -14,7 +14,7 @@ modes
   decoded    the same with cache="decoded", its store built before
   naive      TFRecordDataset.map(decode).batch.prefetch with AUTOTUNE, not shuffled
   train_float32, train_bfloat16   one optimizer step of VGG16 on a batch that is ready
-  train_jit       train_bfloat16 compiled by XLA, as train.py --jit_compile does
+  train_jit       train_bfloat16 compiled by XLA, as voc_tfdata train --jit_compile does
   train_records   train_bfloat16 on batches of train_dataset, decoded, cropped and flipped meanwhile
 
 columns
@@ -72,7 +72,7 @@ def main(argv: list[str]) -> None:
     """Measures what the flags say and prints machine, table and JSON."""
     check_no_arguments(argv)
     if not _RECORDS.value:
-        raise ValueError("--records is missing; for example: python -m voc_tfdata.benchmark --records=records/voc2012")
+        raise ValueError("--records is missing; for example: voc_tfdata benchmark --records=records/voc2012")
     # Here, not on top: --help and a wrong folder answer without waiting for TensorFlow.
     from voc_tfdata.machine import describe_machine
     from voc_tfdata.records.manifest import find_split, read_manifest
@@ -117,5 +117,10 @@ def format_row(row: Row) -> str:
     )
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The command, with the flags of this process."""
     run_command(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -110,7 +110,7 @@ def measure_dataset(mode: str, settings: Settings) -> Row:
 
 
 def measure_training(mode: str, settings: Settings) -> Row:
-    """Returns images/s of the training step of train.py with RMSprop, in this process.
+    """Returns images/s of the training step of voc_tfdata train with RMSprop, in this process.
 
     On one batch of noise, in bfloat16 but for "train_float32", compiled by XLA for "train_jit". For "train_records" on
     the batches of train_dataset, cropped and flipped.

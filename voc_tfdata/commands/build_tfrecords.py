@@ -1,6 +1,6 @@
 """build_tfrecords: turns a PASCAL VOC devkit into sharded TFRecords.
 
-    build_tfrecords --voc_root=VOCdevkit/VOC2012 --out_dir=records/voc2012
+    voc_tfdata convert --voc_root=VOCdevkit/VOC2012 --out_dir=records/voc2012        # the same as build_tfrecords
     build_tfrecords --voc_root=VOCdevkit/VOC2007 --out_dir=records/voc2007 --splits=train,val,test
     build_tfrecords --voc_root=VOCdevkit/VOC2012 --out_dir=s3://bucket/voc2012      # with: pip install 'voc_tfdata[io]'
     build_tfrecords --voc_root=... --out_dir=... --runner=FlinkRunner --shared_dir=/nfs/tmp -- --flink_master=host:8081

@@ -20,21 +20,26 @@ from typing import Any
 
 from absl import flags, logging
 
+from voc_tfdata.version import __version__
+
 _HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
 
 
-def run_command(main: Callable[[list[str]], int | None]) -> None:
+def run_command(main: Callable[[list[str]], int | None], *, flags_of: Sequence[str] = ()) -> None:
     """Runs `main` with the flags parsed and exits the process with its status.
 
     Args:
       main: takes what is left of the command line after the flags (without the program's name), returns the
         exit status (None is 0). Its module's docstring is the text on top of --help.
+      flags_of: modules whose flags --help lists besides those of main's module.
     """
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show must not end a finished run
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if "--version" in sys.argv[1:]:
+        _exit(_run(lambda _: print(f"voc_tfdata {__version__}"), []))
     if any(arg in _HELP for arg in sys.argv[1:]):
-        _exit(_run(lambda _: print(describe_flags(main)), []))
+        _exit(_run(lambda _: print(describe_flags(main, flags_of)), []))
     try:
         rest = flags.FLAGS(sys.argv)[1:]
     except (flags.Error, OSError) as err:
@@ -51,11 +56,13 @@ def run_command(main: Callable[[list[str]], int | None]) -> None:
     _exit(_run(main, rest))
 
 
-def describe_flags(main: Callable) -> str:
-    """Returns the help text: the docstring of main's module, then every flag it defines, with default."""
+def describe_flags(main: Callable, flags_of: Sequence[str] = ()) -> str:
+    """Returns the help text: the docstring of main's module, then its flags and those of more modules."""
     module = main.__module__ if main.__module__ != "__main__" else sys.argv[0]
     doc = (sys.modules[main.__module__].__doc__ or "").strip()
-    return f"{doc}\n\nflags (also from a file: --flagfile=FILE):\n{_without_heading(flags.FLAGS.module_help(module))}"
+    texts = [_without_heading(flags.FLAGS.module_help(name)) for name in (module, *flags_of)]
+    listed = "\n".join(text for text in texts if text)
+    return f"{doc}\n\nflags (also from a file: --flagfile=FILE):\n{listed}" if listed else doc
 
 
 def _without_heading(text: str) -> str:

@@ -1,14 +1,14 @@
-"""data_service: the processes that make training batches for train.py --data_service=grpc://HOST:5000.
+"""data_service: the processes that make training batches for voc_tfdata train --data_service=grpc://HOST:5000.
 
-    python tools/data_service.py dispatcher --port=5000 --workers=hostA:5001,hostB:5001 --work_dir=/shared/service
-    python tools/data_service.py worker --dispatcher=HOST:5000 --address=hostA:5001      # on hostA; likewise on hostB
+    voc_tfdata data-service dispatcher --port=5000 --workers=hostA:5001,hostB:5001 --work_dir=/shared/service
+    voc_tfdata data-service worker --dispatcher=HOST:5000 --address=hostA:5001      # on hostA; likewise on hostB
 
 A dispatcher and all the workers that it names. Workers need TensorFlow (of the version that trains), and the records
-at the path that train.py gives. Each prints a line with its address when it listens, and runs until it is stopped.
+at the path that the trainer gives. Each prints a line with its address when it listens, and runs until it is stopped.
 There is no password: keep the ports within a network that you trust.
 
 A worker that died is started again by the same command; what reads from it ends with an error then, and goes on by
-its own means (train.py: when it is run again). The dispatcher may be restarted unnoticed if it has a --work_dir.
+its own means (a training: when it is run again). The dispatcher may be restarted unnoticed if it has a --work_dir.
 """
 
 import signal
@@ -37,7 +37,7 @@ _PATIENCE_MS = 20_000  # of a worker, for the dispatcher to answer
 def main(argv: list[str]) -> int:
     """Serves until the process is told to stop."""
     if argv not in (["dispatcher"], ["worker"]):
-        raise ValueError("say which: python tools/data_service.py dispatcher|worker --help")
+        raise ValueError("say which: voc_tfdata data-service dispatcher|worker --help")
     with quiet_start():
         from voc_tfdata.pipeline.data_service import is_reachable, read_address
 
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
             time.sleep(1.0)  # the two may have been started together
         if not there:
             raise ConnectionError(
-                f"no dispatcher answers at {_DISPATCHER.value}; start one there: python tools/data_service.py "
+                f"no dispatcher answers at {_DISPATCHER.value}; start one there: voc_tfdata data-service "
                 f"dispatcher --port={read_address(_DISPATCHER.value)[1]} --workers={_ADDRESS.value}"
             )
         serve_worker(_DISPATCHER.value, _ADDRESS.value)

@@ -1,7 +1,7 @@
 """Downloads one public archive of PASCAL VOC, checks its md5 and unpacks it to OUT_DIR/VOCdevkit/VOC{year}.
 
-    python tools/download_voc.py --year=2012 --out_dir=data            # train and val
-    python tools/download_voc.py --year=2007 --out_dir=data --test     # the only public test set
+    voc_tfdata download --year=2012 --out_dir=data            # train and val
+    voc_tfdata download --year=2007 --out_dir=data --test     # the only public test set
 
 A broken transfer goes on where it stopped, within a run and in the next one. An archive that you already have is
 used without a download if it lies in OUT_DIR under its own name. A second run finds everything there and ends.

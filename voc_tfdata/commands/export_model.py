@@ -1,6 +1,6 @@
 """export_model: a checkpoint as a SavedModel that takes JPEG bytes and gives {class: probability}.
 
-    python tools/export_model.py --checkpoint=runs/voc2012/best.keras --out_dir=exported/voc2012
+    voc_tfdata export --checkpoint=runs/voc2012/best.keras --out_dir=exported/voc2012
 
 Decoding and resizing are part of it. To use it, without this package:
 
@@ -13,7 +13,7 @@ from absl import flags, logging
 from voc_tfdata.commands.command_line import check_no_arguments, run_command
 from voc_tfdata.quiet import quiet_start
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "best.keras of train.py.", required=True)
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "best.keras of a training run.", required=True)
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder to make.", required=True)
 
 

@@ -1,9 +1,9 @@
 """inspect_records: what is in a folder of records.
 
-    python tools/inspect_records.py DIR                          # splits, counts, classes, sizes, warnings
-    python tools/inspect_records.py DIR --image_id=2007_000027   # one record, field by field
-    python tools/inspect_records.py DIR --grid=out.png           # pictures with boxes and labels
-    python tools/inspect_records.py DIR --verify                 # re-reads and decodes everything
+    voc_tfdata inspect DIR                          # splits, counts, classes, sizes, warnings
+    voc_tfdata inspect DIR --image_id=2007_000027   # one record, field by field
+    voc_tfdata inspect DIR --grid=out.png           # pictures with boxes and labels
+    voc_tfdata inspect DIR --verify                 # re-reads and decodes everything
 
 DIR may be a URI (s3://...), with --cache_dir for a local mirror of it.
 
@@ -43,7 +43,7 @@ _DIFFICULT_COLOUR = (240, 150, 30)
 def main(argv: list[str]) -> int:
     """Prints or draws what the flags ask for."""
     if len(argv) != 1:
-        raise ValueError("give one folder of records: python tools/inspect_records.py DIR")
+        raise ValueError("give one folder of records: voc_tfdata inspect DIR")
     manifest = read_manifest(argv[0])
     if not (_VERIFY.value or _IMAGE_ID.value or _GRID.value):
         print_overview(manifest)

@@ -1,6 +1,6 @@
 """Writes a small VOC devkit of drawn pictures, to try everything before the real data is there.
 
-    python tools/make_sample_voc.py OUT --num_images=800 --seed=0
+    voc_tfdata sample OUT --num_images=800 --seed=0
 
 OUT/VOC2012 then holds Annotations, JPEGImages and ImageSets/Main as the development kit of PASCAL VOC2012 has them.
 Nothing in it is a photograph: the 20 classes are drawn on made-up scenes. The same arguments give the same bytes.

@@ -1,6 +1,6 @@
 """predict: what a trained model sees in pictures of any format.
 
-    python tools/predict.py --checkpoint=runs/voc2012/best.keras --out_dir=predicted a.jpg b.png holiday/
+    voc_tfdata predict --checkpoint=runs/voc2012/best.keras --out_dir=predicted a.jpg b.png holiday/
 
 Prints a line a picture; leaves predictions.csv and pictures.png in --out_dir. Folders are searched for pictures, their
 sub-folders too.
@@ -17,7 +17,7 @@ from voc_tfdata.devkit.images import load_upright_jpeg
 from voc_tfdata.devkit.source_files import BadFileError
 from voc_tfdata.quiet import quiet_start
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "best.keras of train.py.", required=True)
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "best.keras of a training run.", required=True)
 _OUT_DIR = flags.DEFINE_string("out_dir", "predicted", "Folder for predictions.csv and pictures.png.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Pictures at a time.", lower_bound=1)
 _ON_ERROR = flags.DEFINE_enum("on_error", "fail", ["fail", "skip"], "skip: go on without pictures that are damaged.")
@@ -76,7 +76,7 @@ def find_pictures(arguments: Sequence[str]) -> list[Path]:
       FileNotFoundError: there is no such file.
     """
     if not arguments:
-        raise ValueError("name the pictures: python tools/predict.py --checkpoint=best.keras a.jpg FOLDER ...")
+        raise ValueError("name the pictures: voc_tfdata predict --checkpoint=best.keras a.jpg FOLDER ...")
     paths: list[Path] = []
     for argument in arguments:
         path = Path(argument)

@@ -15,14 +15,14 @@ from voc_tfdata.evaluation.predictions import evaluate
 from voc_tfdata.evaluation.report import write_report
 from voc_tfdata.pipeline.dataset import eval_dataset, read_examples
 from voc_tfdata.pipeline.transforms import decode_jpeg
-from voc_tfdata.records.manifest import read_manifest
+from voc_tfdata.records.split_source import Records, find_source
 
 SAMPLE_PICTURES = 20  # in the grid
 
 
 def report_model(
     model: keras.Model,
-    records_dir: str | Path,
+    records_dir: Records,
     out_dir: str | Path,
     *,
     class_names: Sequence[str],
@@ -33,13 +33,15 @@ def report_model(
     difficult: str = "ignore",
     definition: str = "voc2010",
     batch_size: int = 32,
+    cache_dir: str | Path | None = None,
     flags_text: str = "",
+    competition: int = 1,
 ) -> dict[str, Any]:
     """Evaluates a model on a split, writes the report and returns the content of its metrics.json.
 
     Args:
       model: uint8 images [B, S, S, 3] RGB -> probabilities [B, C].
-      records_dir: folder written by build_records.
+      records_dir: folder written by build_records, its URI, or several as one; see train_dataset.
       out_dir: for the files of write_report.
       class_names: of the model's outputs, in their order.
       resize: how images reached the model in training, see eval_dataset.
@@ -49,13 +51,15 @@ def report_model(
       difficult: see eval_dataset.
       definition: of average precision.
       batch_size: images at a time; does not change the result.
+      cache_dir: local folder for the mirror of remote records.
       flags_text: shown in the report.
+      competition: see write_report.
 
     Raises:
       FileNotFoundError: no records.
       ValueError: the model's classes are not those of the records, or no such split.
     """
-    classes = read_manifest(records_dir).classes
+    classes = find_source(records_dir, split, cache_dir=cache_dir).classes
     if tuple(class_names) != classes:
         raise ValueError(
             f"the model was trained on the classes {', '.join(class_names)}; {records_dir} has {', '.join(classes)}"
@@ -68,6 +72,7 @@ def report_model(
         resize=resize,
         difficult=difficult,
         with_ids=True,
+        cache_dir=cache_dir,
     )
     predictions = evaluate(model, dataset)
     return write_report(
@@ -80,15 +85,18 @@ def report_model(
         split=split,
         train_counts=train_counts,
         history=history or {},
-        sample_images=_sample_pictures(records_dir, split),
+        sample_images=_sample_pictures(records_dir, split, cache_dir),
         flags_text=flags_text,
+        competition=competition,
     )
 
 
-def _sample_pictures(records_dir: str | Path, split: str) -> dict[str, npt.NDArray[np.uint8]]:
+def _sample_pictures(
+    records_dir: Records, split: str, cache_dir: str | Path | None
+) -> dict[str, npt.NDArray[np.uint8]]:
     """Returns the first pictures as they are in the records: {image id: uint8 [H, W, 3]}."""
     pictures = {}
-    for example in read_examples(records_dir, split).take(SAMPLE_PICTURES):
+    for example in read_examples(records_dir, split, cache_dir=cache_dir).take(SAMPLE_PICTURES):
         image_id = example["image/source_id"].numpy().decode()
         pictures[image_id] = decode_jpeg(example["image/encoded"]).numpy()
     return pictures

@@ -63,11 +63,13 @@ def write_submission_files(
     ids: Sequence[str | bytes],
     y_score: npt.ArrayLike,
     class_names: Sequence[str],
+    *,
+    competition: int = 1,
 ) -> list[Path]:
     """Writes the classification results as the VOC evaluation server wants them and returns the paths.
 
-    One file a class, comp1_cls_{set}_{class}.txt, one line `id score` a picture (VOC2010 development kit, section 3.3;
-    comp1 is the competition for VOC's own data, pretrained weights go into comp2 of section 3.2). Scores have no
+    One file a class, comp1_cls_{set}_{class}.txt, one line `id score` an image (VOC2010 development kit, section 3.3;
+    competition 1 is for models of VOC's own data, 2 for pretrained weights: section 3.2). Scores have no
     exponent and give the same float again, so no tie is made. What a file name cannot hold is written as %XX.
 
     Raises:
@@ -78,7 +80,7 @@ def write_submission_files(
     text_ids = as_text_ids(ids, len(scores))
     paths = []
     for c, name in enumerate(class_names):
-        path = folder / f"comp1_cls_{_as_file_name(set_name)}_{_as_file_name(name)}.txt"
+        path = folder / f"comp{competition}_cls_{_as_file_name(set_name)}_{_as_file_name(name)}.txt"
         lines = (f"{image_id} {_format_score(score)}\n" for image_id, score in zip(text_ids, scores[:, c], strict=True))
         write_file(path, "".join(lines))
         paths.append(path)

@@ -6,6 +6,7 @@ ids, y_true, y_score = evaluate(model, dataset)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -32,13 +33,24 @@ def evaluate(model: keras.Model, dataset: tf.data.Dataset) -> Predictions:
     Raises:
       ValueError: the data set is empty or has no ids.
     """
-    if len(dataset.element_spec) != 3:
-        raise ValueError("evaluate needs the ids of the pictures: eval_dataset(..., with_ids=True)")
+    return collect_predictions(make_predictor(model), dataset)
 
-    @tf.function(input_signature=[dataset.element_spec[0]], autograph=False)
+
+def make_predictor(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a function of uint8 images [B, S, S, 3] that is traced once, however often it is used."""
+    signature = [tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)]
+
+    @tf.function(input_signature=signature, autograph=False)
     def predict(images: tf.Tensor) -> tf.Tensor:
         return model(images, training=False)
 
+    return predict
+
+
+def collect_predictions(predict: Callable[[tf.Tensor], tf.Tensor], dataset: tf.data.Dataset) -> Predictions:
+    """Returns what a function of make_predictor says of a data set; see evaluate."""
+    if len(dataset.element_spec) != 3:
+        raise ValueError("evaluate needs the ids of the images: eval_dataset(..., with_ids=True)")
     ids: list[str] = []
     labels, scores = [], []
     for images, batch_labels, batch_ids in dataset:

@@ -61,6 +61,7 @@ def write_report(
     history: Mapping[str, Sequence[float | None]] | None = None,
     sample_images: Mapping[str, npt.NDArray[np.uint8]] | None = None,
     flags_text: str = "",
+    competition: int = 1,
 ) -> dict[str, Any]:
     """Writes the whole report of one evaluation into a folder and returns the content of its metrics.json.
 
@@ -80,6 +81,7 @@ def write_report(
       history: name -> one value an epoch; see figures.draw_curves. Without a loss or accuracy in it: no curves.png.
       sample_images: image id -> picture uint8 [H, W, 3] RGB, for the grid; 20 are a good number.
       flags_text: resolved flags of the run, shown in report.html.
+      competition: of VOC, in the names of the submission files: 2 for models with pretrained weights.
 
     Raises:
       ValueError: bad labels, probabilities, names, definition or counts; ids that repeat, are not N, are empty or hold
@@ -105,7 +107,7 @@ def write_report(
     folder = Path(out_dir)
     write_class_table(folder / "classes.csv", summary)
     write_predictions_csv(folder / "predictions.csv", text_ids, labels, scores, class_names)
-    write_submission_files(folder, split, text_ids, scores, class_names)
+    write_submission_files(folder, split, text_ids, scores, class_names, competition=competition)
     for name, png in pngs.items():
         write_file(folder / name, png)
     html = format_html(summary, {_HEADINGS[name]: png for name, png in pngs.items()}, flags_text=flags_text)

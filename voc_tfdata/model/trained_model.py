@@ -28,6 +28,7 @@ class TrainedModel(NamedTuple):
     model: keras.Model
     class_names: tuple[str, ...]
     resize: str  # as in eval_dataset
+    weights: str = "none"  # that it started from: "none", "imagenet" or a file's name
 
     @property
     def image_size(self) -> int:
@@ -35,7 +36,9 @@ class TrainedModel(NamedTuple):
         return int(self.model.input_shape[1])
 
 
-def save_model(path: str | Path, model: keras.Model, class_names: Sequence[str], *, resize: str) -> None:
+def save_model(
+    path: str | Path, model: keras.Model, class_names: Sequence[str], *, resize: str, weights: str = "none"
+) -> None:
     """Writes a model with its class names under a temporary name and renames it.
 
     Raises:
@@ -47,8 +50,9 @@ def save_model(path: str | Path, model: keras.Model, class_names: Sequence[str],
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.tmp.keras")  # Keras goes by the suffix
     model.save(temporary)
+    facts = {"class_names": names, "resize": resize, "weights": weights}
     with zipfile.ZipFile(temporary, "a") as file:
-        file.writestr(_MEMBER, json.dumps({"class_names": names, "resize": resize}, ensure_ascii=False))
+        file.writestr(_MEMBER, json.dumps(facts, ensure_ascii=False))
     os.replace(temporary, path)
 
 
@@ -60,12 +64,14 @@ def load_model(path: str | Path) -> TrainedModel:
       ValueError: it is damaged, or was not written by save_model.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no checkpoint {path}; train.py writes best.keras into its --out_dir")
+        raise FileNotFoundError(f"no checkpoint {path}; voc_tfdata train writes best.keras into its --out_dir")
     try:
         with zipfile.ZipFile(path) as file:
             fields = json.loads(file.read(_MEMBER))
     except zipfile.BadZipFile as err:
         raise ValueError(f"{path} is no .keras file or damaged ({err})") from err
     except KeyError as err:
-        raise ValueError(f"{path} holds no {_MEMBER} (class names): it was not written by train.py") from err
-    return TrainedModel(keras.saving.load_model(path), tuple(fields["class_names"]), fields["resize"])
+        raise ValueError(f"{path} holds no {_MEMBER} (class names): it was not written by voc_tfdata train") from err
+    return TrainedModel(
+        keras.saving.load_model(path), tuple(fields["class_names"]), fields["resize"], fields.get("weights", "none")
+    )

@@ -1,7 +1,7 @@
 """Training batches made by other machines: tf.data service, with the order, the resuming and the check of our own.
 
-    python tools/data_service.py dispatcher --port=5000 --workers=hostA:5001,hostB:5001
-    python tools/data_service.py worker --dispatcher=host:5000 --address=hostA:5001      # and the same on hostB
+    voc_tfdata data-service dispatcher --port=5000 --workers=hostA:5001,hostB:5001
+    voc_tfdata data-service worker --dispatcher=host:5000 --address=hostA:5001      # and the same on hostB
     train_dataset("/shared/records", data_service="grpc://host:5000")
 
 Of n workers the one numbered w makes the steps w, w + n, w + 2n, ..., and the client takes their batches in turn. So
@@ -10,7 +10,7 @@ it delivers what it would deliver without workers, bit for bit and in the same o
 What the service itself promises is less: a worker that comes back begins its part anew, and may deliver again what
 was delivered. Every batch carries its step, and the client stops with an error where it is not the step that is due,
 so nothing is ever lost, doubled or out of order unnoticed. What is given up: a worker that dies ends the iteration
-(begin it again at start_step; train.py does when it is run again), as soon as the worker is back. Until then the
+(begin it again at start_step; a training does when it is run again), as soon as the worker is back. Until then the
 iteration waits; the dispatcher says for which worker.
 """
 
@@ -27,10 +27,10 @@ _SCHEME = "grpc"
 _CONNECT_TIMEOUT_S = 5.0
 _WORKERS_TIMEOUT_S = 30.0
 _RETRY_S = 1.0
-_TOOL = "python tools/data_service.py"
+_TOOL = "voc_tfdata data-service"
 _LOST = (
     "came from the data service where another step was due: a worker was restarted, or the dispatcher, and what it had "
-    "made is lost; begin again from there: train.py goes on from its last save when it is run again, "
+    "made is lost; begin again from there: voc_tfdata train goes on from its last save when it is run again, "
     "train_dataset at start_step. Step due:"
 )
 

@@ -80,7 +80,7 @@ def train_dataset(
         it hosts share that batch, too: if it has fewer examples than there are hosts, some deliver empty ones.
       num_threads: that decode; by default as many as the process has cores.
       check: how the files are checked here: "checksums", or "sizes" only. Each record is checked again when read.
-      data_service: "grpc://host:port" of a dispatcher of tools/data_service.py: its workers make the batches, each
+      data_service: "grpc://host:port" of a dispatcher of voc_tfdata data-service: its workers make the batches, each
         with num_threads, and must find records and store at the same path. The batches and their order are the same;
         a worker that died ends the iteration, see module data_service.
 

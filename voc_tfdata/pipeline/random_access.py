@@ -24,7 +24,7 @@ from voc_tfdata.records.manifest import Shard
 
 REMEDY = (
     "is damaged, cut off or gone: copy the files anew or build them again; "
-    "all faults of the set are listed by: python tools/inspect_records.py --verify DIR"
+    "all faults of the set are listed by: voc_tfdata inspect --verify DIR"
 )
 
 

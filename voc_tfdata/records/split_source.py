@@ -130,7 +130,7 @@ def open_split(source: SplitSource, *, check: str = "checksums") -> SplitIndex:
         folders = " ".join(dict.fromkeys(folder for folder, _ in source.parts))
         raise ValueError(
             "; ".join(faults) + f". Build the records again, or copy the files anew; all faults of the set: "
-            f"python tools/inspect_records.py --verify {folders}"
+            f"voc_tfdata inspect --verify {folders}"
         )
     return join_indices([index_of(Path(folder), split) for folder, split in source.parts])
 

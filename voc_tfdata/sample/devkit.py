@@ -55,7 +55,7 @@ def make_sample_voc(out_dir: str | os.PathLike[str], *, num_images: int = 800, s
     if seed < 0:
         raise ValueError(f"seed={seed}; at least 0")
     readme = (
-        "A synthetic sample in the layout of PASCAL VOC2012: drawn by tools/make_sample_voc.py, no photographs.\n"
+        "A synthetic sample in the layout of PASCAL VOC2012: drawn by voc_tfdata sample, no photographs.\n"
         f"num_images={num_images} seed={seed}\n"
     )
     root = Path(out_dir) / "VOC2012"

@@ -7,13 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-import keras
 import tensorflow as tf
 from tqdm import tqdm
 
+from voc_tfdata.training.learner import Learner
+from voc_tfdata.training.run_saver import RunSaver
 from voc_tfdata.training.run_state import RunState
-
-TrainStep = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 _SYNC_STEPS = 20  # so often the loss and the clock are looked at; a device that runs ahead of Python is not held up
 _PROFILED = (3, 13)  # steps, counted from the first of this process: after tracing and warm-up
@@ -21,13 +20,11 @@ _PROFILED = (3, 13)  # steps, counted from the first of this process: after trac
 
 def run_steps(
     state: RunState,
-    train_step: TrainStep,
-    optimizer: keras.Optimizer,
+    learner: Learner,
     batches: Iterator,
     *,
     learning_rate: Callable[[int], float],
-    save: Callable[[], None],
-    is_due: Callable[[], bool],
+    saver: RunSaver,
     start: int,
     until: int,
     title: str,
@@ -37,12 +34,10 @@ def run_steps(
 
     Args:
       state: of the run, changed in place.
-      train_step: of make_train_step.
-      optimizer: of the same; gets its learning rate here.
+      learner: what is trained; its optimizer gets its learning rate here.
       batches: gives the batch of state.step next.
       learning_rate: of a step.
-      save: saves the state as it is.
-      is_due: whether it is time to save; asked now and then, with several hosts on all of them at the same steps.
+      saver: saves the state when it is due; asked now and then, with several hosts on all of them at the same steps.
       start: step at which the epoch began, for the progress bar.
       until: step to stop before.
       title: of the progress bar, which is shown on a terminal.
@@ -73,8 +68,8 @@ def run_steps(
             waited += time.monotonic() - asked_at
             if profile_dir and state.step - first == _PROFILED[0]:
                 tf.profiler.experimental.start(profile_dir)
-            optimizer.learning_rate = learning_rate(state.step)
-            sums += tf.cast(train_step(images, labels), tf.float64)
+            learner.optimizer.learning_rate = learning_rate(state.step)
+            sums += tf.cast(learner.train_step(images, labels), tf.float64)
             state.step += 1
             bar.update()
             if profile_dir and state.step - first == min(_PROFILED[1], until - first) > _PROFILED[0]:
@@ -83,8 +78,8 @@ def run_steps(
                 state.sums = sums.numpy().tolist()
                 if not math.isfinite(state.sums[0]):
                     raise FloatingPointError(f"the loss is {state.sums[0]}")
-                if state.step < until and is_due():
-                    save()
+                if state.step < until and saver.is_due():
+                    saver.save(state)
             if state.step == first + 1 < until:
                 started_at, waited, pictures = time.monotonic(), 0.0, sums[3]
     seconds = time.monotonic() - started_at

@@ -1,0 +1,122 @@
+"""A checkpoint evaluated for a person: report written, class table printed, files named. For train and evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from absl import logging
+
+from voc_tfdata.evaluation.baselines import LabelCounts, counts_as_read
+from voc_tfdata.evaluation.summary import format_class_table
+from voc_tfdata.quiet import quiet_start
+from voc_tfdata.records.split_source import Records, count_labels, find_source
+
+if TYPE_CHECKING:
+    from voc_tfdata.model.trained_model import TrainedModel
+
+_OUTPUTS = {
+    "report.html": "all of it on one page",
+    "metrics.json": "mAP, AP of each class, loss, accuracy, baselines",
+    "classes.csv": "the table above",
+    "curves.png": "loss, accuracy and mAP over the epochs",
+    "precision_recall.png": "precision over recall of each class",
+    "pictures.png": "images with true and predicted labels",
+    "predictions.csv": "the probabilities of every image",
+    "best.keras": "the best model, for: voc_tfdata evaluate, predict, export",
+    "history.csv": "the numbers of every epoch",
+    "tensorboard": "the same, for: tensorboard --logdir=",
+    "flags.txt": "repeats this run: voc_tfdata train --flagfile= --out_dir=ANOTHER",
+}
+
+
+def evaluate_checkpoint(
+    checkpoint: str | Path,
+    records_dir: Records,
+    out_dir: Path,
+    *,
+    split: str,
+    train_counts: LabelCounts | None,
+    difficult: str,
+    definition: str,
+    batch_size: int,
+    cache_dir: str = "",
+    flags_text: str = "",
+    overwrite: bool = False,
+) -> None:
+    """Evaluates a checkpoint on a split, writes the report into out_dir and prints what came out.
+
+    Args:
+      checkpoint: best.keras of a run.
+      records_dir: one data set or several, see find_source.
+      out_dir: local folder.
+      split: to evaluate on.
+      train_counts: of the labels trained on, for the baselines; None if they are not known.
+      difficult: see train_dataset.
+      definition: of average precision.
+      batch_size: images at a time.
+      cache_dir: for the mirror of remote records.
+      flags_text: flags of the run for the report; "" shows the facts of the checkpoint instead.
+      overwrite: whether a report that is in out_dir may be replaced.
+
+    Raises:
+      FileExistsError: out_dir holds a report already.
+      FileNotFoundError, ValueError: no such checkpoint, records or split, or they do not fit each other.
+    """
+    if not overwrite and (out_dir / "metrics.json").exists():
+        raise FileExistsError(
+            f"{out_dir} holds the report of another evaluation; add --overwrite, or take another --out_dir"
+        )
+    with quiet_start():
+        from voc_tfdata.evaluation.model_report import report_model
+        from voc_tfdata.model.trained_model import load_model
+        from voc_tfdata.training.history import read_history
+
+    logging.info("evaluates %s on split %s", checkpoint, split)
+    trained = load_model(checkpoint)
+    summary = report_model(
+        trained.model,
+        records_dir,
+        out_dir,
+        class_names=trained.class_names,
+        resize=trained.resize,
+        split=split,
+        train_counts=train_counts,
+        history=read_history(Path(checkpoint).parent / "history.csv"),
+        difficult=difficult,
+        definition=definition,
+        batch_size=batch_size,
+        cache_dir=cache_dir or None,
+        flags_text=flags_text or describe_checkpoint(checkpoint, trained),
+        competition=1 if trained.weights == "none" else 2,
+    )
+    print(format_class_table(summary))
+    print(f"\n{out_dir}:")
+    for name, meaning in _OUTPUTS.items():
+        if (out_dir / name).exists():
+            print(f"  {name:20}  {meaning}")
+
+
+def describe_checkpoint(checkpoint: str | Path, trained: TrainedModel) -> str:
+    """Returns what a report says of a model that it knows from its file only, a fact a line."""
+    layers = [layer.__class__.__name__ for layer in trained.model.layers]
+    facts = {
+        "checkpoint": checkpoint,
+        "model": trained.model.name,
+        "image_size": trained.image_size,
+        "resize": trained.resize,
+        "weights": trained.weights,
+        "batch_norm": "BatchNormalization" in layers,
+        "parameters": f"{trained.model.count_params():,}",
+        "precision": trained.model.layers[-3].dtype_policy.name if len(layers) > 2 else "unknown",
+    }
+    return "".join(f"{name}: {value}\n" for name, value in facts.items())
+
+
+def find_label_counts(records_dir: Records, split: str, *, difficult: str) -> LabelCounts | None:
+    """Returns the label counts of a split as a run reads them; None if the data sets have no such split."""
+    try:
+        source = find_source(records_dir, split, stream=True)
+    except ValueError:
+        return None
+    return counts_as_read(*count_labels(source), difficult=difficult)
