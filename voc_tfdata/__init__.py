@@ -16,7 +16,7 @@ from voc_tfdata.version import __version__
 if TYPE_CHECKING:
     from voc_tfdata.classes import VOC_CLASSES
     from voc_tfdata.convert.build import build_records
-    from voc_tfdata.evaluation.metrics import average_precision, mean_average_precision
+    from voc_tfdata.evaluation.average_precision import average_precision, mean_average_precision
     from voc_tfdata.evaluation.predictions import evaluate
     from voc_tfdata.model.vgg16 import build_vgg16
     from voc_tfdata.pipeline.dataset import epoch_steps, eval_dataset, read_examples, train_dataset
@@ -43,13 +43,13 @@ __all__ = [
 
 _MODULE_OF = {
     "VOC_CLASSES": "classes",
-    "average_precision": "evaluation.metrics",
+    "average_precision": "evaluation.average_precision",
     "build_records": "convert.build",
     "build_vgg16": "model.vgg16",
     "epoch_steps": "pipeline.dataset",
     "eval_dataset": "pipeline.dataset",
     "evaluate": "evaluation.predictions",
-    "mean_average_precision": "evaluation.metrics",
+    "mean_average_precision": "evaluation.average_precision",
     "parse_example": "records.examples",
     "read_examples": "pipeline.dataset",
     "read_manifest": "records.manifest",

@@ -123,8 +123,10 @@ def check_free_disk(folder: str | Path, num_bytes: int, *, what: str, remedy: st
 
 
 def format_bytes(num_bytes: int) -> str:
-    """Returns a number of bytes as text, e.g. "1,999.6 MB" or "12.31 GB"."""
-    return f"{num_bytes / 1e9:,.2f} GB" if num_bytes >= 1e10 else f"{num_bytes / 1e6:,.1f} MB"
+    """Returns a number of bytes as text, e.g. "0.02 MB", "1,999.6 MB" or "12.31 GB"."""
+    if num_bytes >= 1e10:
+        return f"{num_bytes / 1e9:,.2f} GB"
+    return f"{num_bytes / 1e6:,.1f} MB" if num_bytes >= 1e7 else f"{num_bytes / 1e6:,.2f} MB"
 
 
 @contextlib.contextmanager

@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from voc_tfdata.evaluation import baselines, metrics
+from voc_tfdata.evaluation import baselines
+from voc_tfdata.evaluation.average_precision import DEFINITIONS, average_precision
 
 COUNTS = baselines.LabelCounts(positives=(1, 1), ignored=(0, 2), num_examples=4)
 
@@ -32,11 +33,11 @@ def test_without_training_counts_the_prior_loss_alone_is_undefined():
     assert math.isnan(found.constant_prior_loss) and found.all_negative_accuracy == 1 / 2
 
 
-@pytest.mark.parametrize("definition", metrics.DEFINITIONS)
+@pytest.mark.parametrize("definition", DEFINITIONS)
 def test_chance_is_the_mean_ap_over_all_rankings(definition):
     # 2 positives among 5: the mean over all 10 ways to place them; 5,000 rankings come within 0.01 of it.
     placings = [np.isin(np.arange(5), pair) for pair in itertools.combinations(range(5), 2)]
-    exact = np.mean([metrics.average_precision(placing, -np.arange(5.0), definition) for placing in placings])
+    exact = np.mean([average_precision(placing, -np.arange(5.0), definition) for placing in placings])
     found = baselines.chance_average_precision(2, 5, definition, trials=5_000)
     assert found == pytest.approx(exact, abs=0.01)
 

@@ -10,6 +10,7 @@ import pytest
 
 from voc_tfdata.classes import VOC_CLASSES
 from voc_tfdata.evaluation import metrics
+from voc_tfdata.evaluation.average_precision import average_precision, mean_average_precision, precision_recall
 
 DEFINITIONS = ("voc2007", "voc2010", "step")
 
@@ -62,9 +63,9 @@ def random_case(seed):
     ],
 )
 def test_each_definition_gives_the_value_worked_out_by_hand(y_true, y_score, voc2007, voc2010, step):
-    found = [metrics.average_precision(y_true, y_score, definition) for definition in DEFINITIONS]
+    found = [average_precision(y_true, y_score, definition) for definition in DEFINITIONS]
     assert found == pytest.approx([voc2007, voc2010, step], abs=1e-12)
-    assert metrics.average_precision(y_true, y_score) == pytest.approx(voc2010)  # the default
+    assert average_precision(y_true, y_score) == pytest.approx(voc2010)  # the default
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS)
@@ -73,7 +74,7 @@ def test_a_thousand_random_cases_with_ties_and_ignores_agree_with_the_slow_imple
     for seed in range(1000):
         labels, scores = random_case(seed)
         expected = slow_average_precision(labels.tolist(), scores.tolist(), definition)
-        found = metrics.average_precision(labels, scores, definition)
+        found = average_precision(labels, scores, definition)
         if expected is None:
             undefined += 1
             assert math.isnan(found)
@@ -91,7 +92,7 @@ def test_step_agrees_with_scikit_learn():
         if np.any(labels == 1):
             compared += 1
             expected = sklearn_metrics.average_precision_score(labels[kept], scores[kept])
-            assert metrics.average_precision(labels, scores, "step") == pytest.approx(expected, abs=1e-12)
+            assert average_precision(labels, scores, "step") == pytest.approx(expected, abs=1e-12)
     assert compared > 200
 
 
@@ -102,7 +103,7 @@ def test_recall_thresholds_that_floats_miss_are_met(k):
     y_true = [1] * k + [0] * 10 + [1] * (10 - k)
     y_score = np.arange(20, 0, -1)
     exact = (k + 1 + (10 - k) / 2) / 11
-    assert metrics.average_precision(y_true, y_score, "voc2007") == pytest.approx(exact, abs=1e-12)
+    assert average_precision(y_true, y_score, "voc2007") == pytest.approx(exact, abs=1e-12)
     # np.arange(0, 1.1, 0.1)[k] is a little above k/10: comparing floats, threshold k counts 1/2 as well.
     assert np.arange(0, 1.1, 0.1)[k] > k / 10
 
@@ -113,33 +114,33 @@ def test_the_order_of_rows_with_equal_scores_does_not_matter(definition):
     y_score = np.array([0.5, 0.5, 0.5, 0.5, 0.5, 0.2, 0.2, 0.9])
     rng = np.random.default_rng(0)
     orders = [rng.permutation(8) for _ in range(50)]
-    assert len({metrics.average_precision(y_true[o], y_score[o], definition) for o in orders}) == 1
+    assert len({average_precision(y_true[o], y_score[o], definition) for o in orders}) == 1
 
 
 def test_ignored_examples_are_left_out_and_not_counted_as_negatives():
     # The -1 on top is no false positive: the only positive is first, AP 1. As a negative it would be 1/2.
-    assert metrics.average_precision([-1, 1, 0], [0.9, 0.8, 0.1]) == 1
-    assert metrics.average_precision([0, 1, 0], [0.9, 0.8, 0.1]) == 1 / 2
+    assert average_precision([-1, 1, 0], [0.9, 0.8, 0.1]) == 1
+    assert average_precision([0, 1, 0], [0.9, 0.8, 0.1]) == 1 / 2
 
 
 @pytest.mark.parametrize("y_true", [[0, 0], [-1, -1], [0, -1], []])
 @pytest.mark.parametrize("definition", DEFINITIONS)
 def test_a_class_without_positive_is_undefined(y_true, definition):
-    assert math.isnan(metrics.average_precision(y_true, [0.3] * len(y_true), definition))
+    assert math.isnan(average_precision(y_true, [0.3] * len(y_true), definition))
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.float32])
 def test_labels_of_any_dtype_and_scores_of_any_real_range_are_taken(dtype):
     y_true = np.array([0, 1, 1, 0, 1]).astype(dtype)
     y_score = np.array([50, 3, 0.5, -1, -np.inf], dtype=np.float16)
-    assert metrics.average_precision(y_true, y_score) == pytest.approx(29 / 45)
+    assert average_precision(y_true, y_score) == pytest.approx(29 / 45)
 
 
 def test_classes_without_a_positive_are_named_and_left_out_of_the_mean():
     # Class 0 ranks 1 0 1 0: precision 1, 2/3, AP 5/6. Class 2 ranks 0 1 0 0: AP 1/2. Class 1 has no positive.
     y_true = [[1, 0, 0], [0, 0, 1], [1, 0, 0], [0, -1, 0]]
     y_score = [[0.9, 0.2, 0.1], [0.8, 0.7, 0.3], [0.7, 0.1, 0.2], [0.1, 0.9, 0.4]]
-    result = metrics.mean_average_precision(y_true, y_score, class_names=("cat", "bus", "dog"))
+    result = mean_average_precision(y_true, y_score, class_names=("cat", "bus", "dog"))
     assert result.mAP == pytest.approx((5 / 6 + 1 / 2) / 2)
     assert result.ap[0] == pytest.approx(5 / 6) and math.isnan(result.ap[1]) and result.ap[2] == 1 / 2
     assert (result.positives, result.ignored) == ((2, 0, 1), (0, 1, 0))
@@ -151,26 +152,26 @@ def test_difficult_only_pairs_are_no_negatives_of_the_mean():
     # dog: da ignored, db found first: 1. As a negative, da (0.9) would push db to precision 1/2. person: undefined.
     y_true = [[1, -1, 0], [0, 1, 0], [0, 0, -1]]
     y_score = [[0.9, 0.9, 0.1], [0.2, 0.8, 0.3], [0.1, 0.4, 0.7]]
-    result = metrics.mean_average_precision(y_true, y_score, class_names=("cat", "dog", "person"))
+    result = mean_average_precision(y_true, y_score, class_names=("cat", "dog", "person"))
     assert result.mAP == 1 and result.undefined == ("person",)
 
 
 def test_the_mean_is_undefined_and_not_zero_where_no_class_has_a_positive():
-    result = metrics.mean_average_precision([[0, -1]], [[0.5, 0.5]], class_names=("cat", "dog"))
+    result = mean_average_precision([[0, -1]], [[0.5, 0.5]], class_names=("cat", "dog"))
     assert math.isnan(result.mAP) and result.undefined == ("cat", "dog")
 
 
 def test_the_twenty_classes_are_the_default_names():
     y_true = np.eye(20)
-    assert metrics.mean_average_precision(y_true, y_true).class_names == VOC_CLASSES
-    assert metrics.mean_average_precision(y_true, y_true).mAP == 1
+    assert mean_average_precision(y_true, y_true).class_names == VOC_CLASSES
+    assert mean_average_precision(y_true, y_true).mAP == 1
 
 
 def test_precision_and_recall_have_one_point_a_score():
     # 0.9: 1 of 1 found; 0.5 (tied): 2 of 3; 0.1: 2 of 4. Both positives are found at the second point.
-    precision, recall = metrics.precision_recall([1, 0, 1, 0, -1], [0.9, 0.5, 0.5, 0.1, 0.95])
+    precision, recall = precision_recall([1, 0, 1, 0, -1], [0.9, 0.5, 0.5, 0.1, 0.95])
     assert precision.tolist() == [1, 2 / 3, 2 / 4] and recall.tolist() == [1 / 2, 1, 1]
-    assert metrics.precision_recall([0, -1], [0.3, 0.2])[0].size == 0
+    assert precision_recall([0, -1], [0.3, 0.2])[0].size == 0
 
 
 def test_cross_entropy_is_the_mean_over_cells_that_are_not_ignored():
@@ -223,11 +224,11 @@ def test_one_picture_cannot_tell_a_collapse():
 )
 def test_wrong_labels_or_scores_are_refused(y_true, y_score, message):
     with pytest.raises(ValueError, match=message):
-        metrics.average_precision(y_true, y_score)
+        average_precision(y_true, y_score)
 
 
 def test_an_unknown_definition_is_refused_with_the_allowed_ones():
-    for call in (metrics.average_precision, metrics.mean_average_precision):
+    for call in (average_precision, mean_average_precision):
         with pytest.raises(ValueError, match="'voc2012'.*voc2007, voc2010, step"):
             call([1], [0.5], definition="voc2012")
 
@@ -238,12 +239,12 @@ def test_an_unknown_definition_is_refused_with_the_allowed_ones():
 )
 def test_class_names_that_do_not_fit_are_refused(names, message):
     with pytest.raises(ValueError, match=message):
-        metrics.mean_average_precision([[1, 0]], [[0.5, 0.5]], class_names=names)
+        mean_average_precision([[1, 0]], [[0.5, 0.5]], class_names=names)
 
 
 def test_no_example_at_all_is_an_error():
     with pytest.raises(ValueError, match="no example"):
-        metrics.mean_average_precision(np.zeros((0, 20)), np.zeros((0, 20)))
+        mean_average_precision(np.zeros((0, 20)), np.zeros((0, 20)))
 
 
 def test_logits_are_refused_where_probabilities_are_needed():

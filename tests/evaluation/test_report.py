@@ -104,20 +104,6 @@ def test_the_class_table_names_the_definition_and_leaves_undefined_fields_empty(
     assert lines[3][:4] == ["dog", "1", "0", "0.500000"]
 
 
-def test_curves_are_written_alone_as_training_does_after_each_epoch(tmp_path):
-    path = tmp_path / "curves.png"
-    report.write_curves(HISTORY, path)
-    first = path.read_bytes()
-    report.write_curves({"loss": [0.4, 0.3, 0.2]}, path, baselines={"constant_prior_loss": 0.25})
-    assert path.read_bytes() != first
-    assert [p.name for p in tmp_path.iterdir()] == ["curves.png"]
-
-
-def test_precision_recall_is_written_alone(tmp_path):
-    report.write_precision_recall(Y_TRUE, Y_SCORE, NAMES, tmp_path / "pr.png", definition="step")
-    assert Image.open(tmp_path / "pr.png").format == "PNG"
-
-
 def test_nan_becomes_null_in_metrics_json(tmp_path):
     report.write_metrics_json(tmp_path / "m.json", {"loss": float("nan"), "name": "猫"})
     assert (tmp_path / "m.json").read_text(encoding="utf-8") == '{\n "loss": null,\n "name": "猫"\n}\n'

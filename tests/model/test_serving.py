@@ -8,8 +8,7 @@ import tensorflow as tf
 from tests.devkit_fixture import draw_noise, draw_quarters, encode, sample, write_devkit
 from voc_tfdata.convert.build import build_records
 from voc_tfdata.evaluation.predictions import evaluate
-from voc_tfdata.model.serving import decode_jpegs, predict_jpegs, write_saved_model
-from voc_tfdata.model.trained_model import TrainedModel
+from voc_tfdata.model.trained_model import TrainedModel, decode_jpegs, predict_jpegs, write_saved_model
 from voc_tfdata.pipeline.dataset import eval_dataset
 
 

@@ -108,7 +108,7 @@ def test_a_build_that_fails_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_build_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / f"{KEY.file_name}.x1.tmp").write_bytes(b"half")
+    (tmp_path / f".{Path(KEY.file_name).stem}.77.tmp.decoded").write_bytes(b"half")
     store = make(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == [store.path.name]
 
@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_a_disk_without_room_is_refused_with_the_size(small_disk: Path) -> None:
     # 10 x 200 x 200 x 3 bytes + 10 x 3 labels + 4,096 = 1.20 MB
-    with pytest.raises(OSError, match=r"takes 1\.20 MB.*has 1\.05 MB free.*cache_dir="):
+    with pytest.raises(OSError, match=r"takes 1\.20 MB, 1\.05 MB are free.*cache_dir="):
         make(small_disk, read=refuse, size=200)
     assert list(small_disk.iterdir()) == []
 

@@ -238,7 +238,7 @@ def test_a_mirror_that_the_disk_has_no_room_for_is_refused_at_once(s3: S3, tmp_p
     source.mkdir()
     write_manifest(source, num_bytes=10**16, num_examples=1)  # 10,000 TB
     with run_http(tmp_path, source) as web:
-        with pytest.raises(OSError, match=r"the mirror takes 10,000,000,000 MB more and [\d,]+ MB are free; make room"):
+        with pytest.raises(OSError, match=r"the mirror takes 10,000,000.00 GB, [\d,.]+ .B are free; make room"):
             localize(web.url, tmp_path / "cache")
         assert not any("tfrecord" in line for line in web.requests())
 

@@ -10,8 +10,7 @@ import tensorflow as tf
 from tests.devkit_fixture import plain_jpeg
 from tests.paths import ROOT
 from tests.tiny_model import build_tiny_model
-from voc_tfdata.model.serving import predict_jpegs
-from voc_tfdata.model.trained_model import load_model, save_model
+from voc_tfdata.model.trained_model import load_model, predict_jpegs, save_model
 
 TOOL = ROOT / "tools" / "export_model.py"
 

@@ -18,7 +18,7 @@ from voc_tfdata.training.history import read_history
 from voc_tfdata.training.learner import Learner
 from voc_tfdata.training.loop import LoopSettings, train
 from voc_tfdata.training.optimizers import build_optimizer
-from voc_tfdata.training.run_state import RunState
+from voc_tfdata.training.run_folder import RunState
 from voc_tfdata.training.train_step import make_train_step
 
 STEPS = 3  # an epoch

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from voc_tfdata.evaluation.predictions import Predictions
-from voc_tfdata.training.monitors import MONITORS, check_monitor, is_better, score_epoch, why_finished
+from voc_tfdata.training.monitors import MONITORS, is_better, score_epoch, why_finished
 
 LIMITS = {"total_steps": 100, "max_steps": 0, "patience": 4, "monitor": "val_loss"}
 
@@ -20,12 +20,6 @@ def test_the_first_value_is_the_best_unless_it_is_nan() -> None:
     assert is_better(9.0, None, "val_loss")
     assert not is_better(math.nan, None, "val_mAP")
     assert not is_better(math.nan, 0.1, "val_mAP")
-
-
-def test_an_unknown_monitor_is_refused() -> None:
-    check_monitor("val_mAP")
-    with pytest.raises(ValueError, match="monitor='val_map'; allowed: val_loss, val_mAP"):
-        check_monitor("val_map")
 
 
 def test_validation_is_judged_without_the_ignored_cells() -> None:

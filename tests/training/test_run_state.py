@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.tiny_model import build_tiny_model, values_of
-from voc_tfdata.training.run_state import RunState, check_resumable, load_state, save_state
+from voc_tfdata.training.run_folder import RunState, check_resumable, load_state, save_state
 
 IDENTITY = {"records": "abc", "image_size": 224, "batch_norm": False}
 

@@ -13,7 +13,7 @@ from absl import flags
 
 from voc_tfdata.commands.command_line import check_no_arguments, run_command
 from voc_tfdata.commands.model_evaluation import evaluate_checkpoint, find_label_counts
-from voc_tfdata.evaluation.metrics import DEFINITIONS
+from voc_tfdata.evaluation.average_precision import DEFINITIONS
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "best.keras of a training run.", required=True)
 _RECORDS = flags.DEFINE_string(

@@ -21,8 +21,7 @@ def main(argv: list[str]) -> int:
     """Writes the SavedModel."""
     check_no_arguments(argv)
     with quiet_start():
-        from voc_tfdata.model.serving import write_saved_model
-        from voc_tfdata.model.trained_model import load_model
+        from voc_tfdata.model.trained_model import load_model, write_saved_model
 
     trained = load_model(_CHECKPOINT.value)
     verbosity = logging.get_verbosity()

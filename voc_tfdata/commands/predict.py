@@ -33,8 +33,7 @@ def main(argv: list[str]) -> int:
 
         from voc_tfdata.evaluation.picture_grid import MAX_PICTURES
         from voc_tfdata.evaluation.report import write_picture_grid, write_predictions_csv
-        from voc_tfdata.model.serving import predict_jpegs
-        from voc_tfdata.model.trained_model import load_model
+        from voc_tfdata.model.trained_model import load_model, predict_jpegs
         from voc_tfdata.pipeline.transforms import decode_jpeg
 
     trained = load_model(_CHECKPOINT.value)

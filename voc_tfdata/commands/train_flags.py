@@ -10,7 +10,7 @@ from pathlib import Path
 
 from absl import flags
 
-from voc_tfdata.evaluation.metrics import DEFINITIONS
+from voc_tfdata.evaluation.average_precision import DEFINITIONS
 from voc_tfdata.training.cluster import find_cluster
 from voc_tfdata.training.monitors import MONITORS
 

@@ -12,7 +12,6 @@ manifest's checksums show if they did.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -25,6 +24,7 @@ from pathlib import Path
 from absl import logging
 
 from voc_tfdata.devkit.spill import TemporaryFolderError
+from voc_tfdata.files import locked
 from voc_tfdata.records.manifest import MANIFEST_NAME
 from voc_tfdata.remote.addresses import is_uri, join
 from voc_tfdata.remote.files import in_parallel, list_folder, remove_file, shared_progress, write_file
@@ -71,7 +71,8 @@ def _stage_folder(out_dir: Path) -> Iterator[Path]:
     new = _missing_parents(out_dir)
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        with _lock(out_dir):
+        # Some network file systems have no locks: then nothing guards against a second builder.
+        with locked(out_dir, refuse=f"another process is building records in {out_dir}; wait for it, or end it"):
             for folder in out_dir.glob(f"{_STAGING}-*"):
                 shutil.rmtree(folder, ignore_errors=True)
             # A name of its own: workers of a killed run may live on for a moment, and write where they were told to.
@@ -94,22 +95,6 @@ def _stage_folder(out_dir: Path) -> Iterator[Path]:
         for folder in new:
             with contextlib.suppress(OSError):
                 folder.rmdir()  # only if nothing came into it
-
-
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Holds a lock on the folder itself, which leaves no file, and which the kernel drops with the process."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError(f"another process is building records in {folder}; wait for it, or end it") from None
-        except OSError:
-            pass  # some network file systems lock no folders: then nothing guards against a second builder
-        yield
-    finally:
-        os.close(handle)
 
 
 def _publish_folder(staging: Path, out_dir: Path, names: Iterable[str]) -> None:

@@ -17,6 +17,7 @@ from absl import logging
 
 from voc_tfdata.devkit.transfer import compute_md5, download
 from voc_tfdata.devkit.unpacking import find_missing, unpack
+from voc_tfdata.files import locked
 
 OFFICIAL_URL = "http://host.robots.ox.ac.uk/pascal/VOC"
 
@@ -85,8 +86,8 @@ def download_voc(
     part = Path(out_dir) / f"{archive.name}.part"
     path = whole if whole.exists() else part
     try:
-        with open(path, "rb" if path == whole else "a+b") as file:
-            lock(file, path)
+        busy = f"{path} is in use by another run; let it end, then run again"
+        with open(path, "rb" if path == whole else "a+b") as file, locked(path, refuse=busy):
             if path == whole:
                 check_own_archive(file, whole, archive)
             else:
@@ -126,18 +127,6 @@ def archive_urls(year: int, name: str, mirror: str | None) -> list[str]:
         raise ValueError(f"--mirror={mirror}: give a folder as http://... or https://...")
     base = mirror.rstrip("/")
     return [f"{base}/{name}", f"{base}/voc{year}/{name}"]
-
-
-def lock(file: BinaryIO, path: Path) -> None:
-    """Takes an open file for this process; goes on without where locks are not to be had (some network shares)."""
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise RuntimeError(f"{path} is in use by another run; let it end, then run again") from None
-    except (ImportError, OSError):
-        return
 
 
 def check_own_archive(file: BinaryIO, path: Path, archive: Archive) -> None:

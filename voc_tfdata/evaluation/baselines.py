@@ -13,15 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from voc_tfdata.evaluation.metrics import (
-    Floats,
-    area,
-    binary_accuracy,
-    binary_cross_entropy,
-    check_definition,
-    check_labels,
-    mean_of_defined,
-)
+from voc_tfdata.evaluation.average_precision import area, check_definition, mean_of_defined
+from voc_tfdata.evaluation.labels import Floats, check_labels
+from voc_tfdata.evaluation.metrics import binary_accuracy, binary_cross_entropy
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from voc_tfdata.evaluation import metrics
+from voc_tfdata.evaluation.average_precision import MeanAveragePrecision, mean_average_precision, precision_recall
 
 MAX_PANELS = 100  # precision-recall panels in one PNG
 DPI = 110
@@ -87,9 +87,9 @@ def draw_precision_recall(
       definition: "voc2007", "voc2010" or "step".
 
     Raises:
-      ValueError: as metrics.mean_average_precision.
+      ValueError: as mean_average_precision.
     """
-    result = metrics.mean_average_precision(y_true, y_score, definition=definition, class_names=class_names)
+    result = mean_average_precision(y_true, y_score, definition=definition, class_names=class_names)
     labels, scores = np.asarray(y_true), np.asarray(y_score)
     count = min(len(result.ap), MAX_PANELS)
     columns = min(5, count)
@@ -152,9 +152,9 @@ def _draw_one_curve(axes: Axes, train: list[float], val: list[float], best: Any)
 
 
 def _draw_one_class(
-    axes: Axes, labels: npt.NDArray[Any], scores: npt.NDArray[Any], result: metrics.MeanAveragePrecision, c: int
+    axes: Axes, labels: npt.NDArray[Any], scores: npt.NDArray[Any], result: MeanAveragePrecision, c: int
 ) -> None:
-    precision, recall = metrics.precision_recall(labels, scores)
+    precision, recall = precision_recall(labels, scores)
     name = cut_text(result.class_names[c], 20)
     title = f"{name}  undefined" if math.isnan(result.ap[c]) else f"{name}  {result.ap[c]:.3f}"
     axes.set_title(title, fontsize=8.5, pad=3, parse_math=False, family=font_families())

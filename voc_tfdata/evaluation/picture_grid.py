@@ -14,8 +14,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from voc_tfdata.evaluation import metrics
 from voc_tfdata.evaluation.figures import DPI, GREEN, GREY, ORANGE, RED, cut_text, font_families, png_of
+from voc_tfdata.evaluation.labels import check_labels
 
 MAX_PICTURES = 64  # in one grid
 # in inches
@@ -52,7 +52,7 @@ def draw_picture_grid(
       ValueError: no picture, another dtype or shape, lengths that differ, or a label that is none of 1, 0, -1.
     """
     scores = np.asarray(y_score)
-    labels = None if y_true is None else metrics.check_labels(y_true, ndim=2)
+    labels = None if y_true is None else check_labels(y_true, ndim=2)
     _check_pictures(images, labels, scores, ids, class_names)
     count = min(len(images), MAX_PICTURES)
     label_columns = [

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voc_tfdata.evaluation import metrics
+from voc_tfdata.evaluation.labels import check_labels
+from voc_tfdata.files import write_whole
 
 
 def write_predictions_csv(
@@ -38,7 +38,7 @@ def write_predictions_csv(
       ValueError: lengths that differ, or a label that is none of 1, 0, -1.
     """
     scores = _as_floats(y_score, class_names)
-    labels = None if y_true is None else metrics.check_labels(y_true, ndim=2)
+    labels = None if y_true is None else check_labels(y_true, ndim=2)
     if len(ids) != len(scores) or (labels is not None and labels.shape != scores.shape):
         raise ValueError(
             f"{len(ids)} ids, y_score {scores.shape}, y_true {labels if labels is None else labels.shape}: they differ"
@@ -89,15 +89,7 @@ def write_submission_files(
 
 def write_file(path: str | Path, content: str | bytes) -> None:
     """Writes a file whole or not at all, its folder too; what UTF-8 cannot hold (a broken file name) is escaped."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
 
 
 def format_csv(lines: Sequence[Sequence[str]]) -> str:

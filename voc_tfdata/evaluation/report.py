@@ -32,10 +32,8 @@ from voc_tfdata.evaluation.summary import format_class_table, nan_to_none, summa
 __all__ = [
     "format_class_table",
     "write_class_table",
-    "write_curves",
     "write_metrics_json",
     "write_picture_grid",
-    "write_precision_recall",
     "write_predictions_csv",
     "write_report",
     "write_submission_files",
@@ -114,28 +112,6 @@ def write_report(
     write_file(folder / "report.html", html)
     write_metrics_json(folder / "metrics.json", summary)
     return summary
-
-
-def write_curves(
-    history: Mapping[str, Sequence[float | None]],
-    path: str | Path,
-    *,
-    baselines: Mapping[str, float | None] | None = None,
-) -> None:
-    """Writes the training curves as PNG; arguments and errors are those of figures.draw_curves."""
-    write_file(path, figures.draw_curves(history, baselines))
-
-
-def write_precision_recall(
-    y_true: npt.ArrayLike,
-    y_score: npt.ArrayLike,
-    class_names: Sequence[str],
-    path: str | Path,
-    *,
-    definition: str = "voc2010",
-) -> None:
-    """Writes the precision-recall curves as PNG; arguments and errors are those of figures.draw_precision_recall."""
-    write_file(path, figures.draw_precision_recall(y_true, y_score, class_names, definition=definition))
 
 
 def write_picture_grid(

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voc_tfdata.evaluation import baselines, metrics
+from voc_tfdata.evaluation.average_precision import mean_average_precision
 
 
 def summarize_predictions(
@@ -44,7 +45,7 @@ def summarize_predictions(
     Raises:
       ValueError: bad labels, probabilities, names, definition or counts; see metrics and baselines.
     """
-    result = metrics.mean_average_precision(y_true, y_score, definition=definition, class_names=class_names)
+    result = mean_average_precision(y_true, y_score, definition=definition, class_names=class_names)
     trivial = baselines.trivial_baselines(y_true, train_counts, definition=definition)
     names = result.class_names
     summary = {

@@ -1,7 +1,9 @@
-"""best.keras: a Keras model file that also knows its class names and how its pictures were resized.
+"""A trained model: as a file that knows its class names, on images that are no records, and as a SavedModel.
 
     save_model("runs/a/best.keras", model, class_names, resize="bilinear")
     trained = load_model("runs/a/best.keras")          # trained.model, trained.class_names, trained.resize
+    scores = predict_jpegs(trained, [jpeg_bytes, ...]) # float32 [N, C]: the same pixels reach it as in training
+    write_saved_model(trained, "exported")             # JPEG bytes -> {class: probability}
 
 A .keras file is a zip; one more member does not disturb keras.saving.load_model, which reads the same file.
 """
@@ -10,14 +12,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
 
 from voc_tfdata.classes import check_class_names
+from voc_tfdata.files import writing_whole
+from voc_tfdata.pipeline.transforms import decode_jpeg, resize_image
 
 _MEMBER = "voc_tfdata.json"
 
@@ -46,14 +54,11 @@ def save_model(
       OSError: the file cannot be written.
     """
     names = check_class_names(class_names, model.output_shape[-1])
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp.keras")  # Keras goes by the suffix
-    model.save(temporary)
     facts = {"class_names": names, "resize": resize, "weights": weights}
-    with zipfile.ZipFile(temporary, "a") as file:
-        file.writestr(_MEMBER, json.dumps(facts, ensure_ascii=False))
-    os.replace(temporary, path)
+    with writing_whole(path) as temporary:  # its suffix is that of path: Keras goes by it
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as file:
+            file.writestr(_MEMBER, json.dumps(facts, ensure_ascii=False))
 
 
 def load_model(path: str | Path) -> TrainedModel:
@@ -75,3 +80,59 @@ def load_model(path: str | Path) -> TrainedModel:
     return TrainedModel(
         keras.saving.load_model(path), tuple(fields["class_names"]), fields["resize"], fields.get("weights", "none")
     )
+
+
+def predict_jpegs(trained: TrainedModel, jpegs: Sequence[bytes]) -> npt.NDArray[np.float32]:
+    """Returns the probabilities float32 [N, C] of a batch of upright JPEGs, grey or RGB.
+
+    Raises:
+      tf.errors.InvalidArgumentError: one is no JPEG.
+    """
+    images = decode_jpegs(tf.constant(list(jpegs)), trained.image_size, resize=trained.resize)
+    return trained.model(images, training=False).numpy()
+
+
+def decode_jpegs(jpegs: tf.Tensor, image_size: int, *, resize: str) -> tf.Tensor:
+    """Returns uint8 [N, image_size, image_size, 3] RGB of JPEGs (string [N]): the pixels eval_dataset gives.
+
+    Args:
+      jpegs: upright, grey or RGB.
+      image_size: in pixels.
+      resize: see eval_dataset.
+    """
+    return tf.map_fn(
+        lambda jpeg: resize_image(decode_jpeg(jpeg), image_size, resize=resize),
+        jpegs,
+        fn_output_signature=tf.TensorSpec([image_size, image_size, 3], tf.uint8),
+    )
+
+
+def write_saved_model(trained: TrainedModel, out_dir: str | Path) -> None:
+    """Writes a SavedModel whose serving signature takes JPEG bytes and gives the probability of each class.
+
+    Signature "serving_default": jpeg (string [N], upright, grey or RGB) -> {class name: float32 [N]}. It is written
+    under a temporary name and renamed.
+
+    Args:
+      trained: of load_model.
+      out_dir: folder to make.
+
+    Raises:
+      FileExistsError: out_dir is there already.
+    """
+    out_dir = Path(out_dir)
+    if out_dir.exists():
+        raise FileExistsError(f"{out_dir} exists already; delete it or take another --out_dir")
+    module = tf.Module()
+    module.model = trained.model  # the signature's variables are saved through it
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="jpeg")], autograph=False)
+    def serve(jpeg: tf.Tensor) -> dict[str, tf.Tensor]:
+        images = decode_jpegs(jpeg, trained.image_size, resize=trained.resize)
+        probabilities = trained.model(images, training=False)
+        return {name: probabilities[:, c] for c, name in enumerate(trained.class_names)}
+
+    temporary = out_dir.with_name(f".{out_dir.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    tf.saved_model.save(module, str(temporary), signatures={"serving_default": serve})
+    os.replace(temporary, out_dir)

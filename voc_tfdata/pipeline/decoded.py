@@ -11,12 +11,9 @@ that is. The pixels come first, so that their mapping begins at the file's first
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -28,6 +25,8 @@ import tensorflow as tf
 from absl import logging
 from tensorflow.core.framework.attr_value_pb2 import AttrValue
 from tqdm import tqdm
+
+from voc_tfdata.files import check_free_disk, format_bytes, locked, writing_whole
 
 _FORMAT = 1
 _TRAILER_BYTES = 4096
@@ -93,7 +92,8 @@ def open_or_build(cache_dir: Path, key: StoreKey, load: Callable[[], tf.data.Dat
         if path.exists():
             logging.warning("%s is damaged, cut off or of another data set: it is built again", path)
             path.unlink()
-        _check_room(cache_dir, key)
+        remedy = "make room, name a folder on another disk by cache_dir=, or leave it out by cache='none'"
+        check_free_disk(cache_dir, key.num_bytes, what=f"the decoded store of {key.split}", remedy=remedy)
         _build(path, key, load())
     store = open_store(path, key)
     if store is None:
@@ -140,9 +140,12 @@ def map_store(store: DecodedStore, make_dataset: Callable[[tf.Tensor], tf.data.D
 
 def _build(path: Path, key: StoreKey, ds: tf.data.Dataset) -> None:
     start, labels = time.monotonic(), []
-    file = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", suffix=".tmp", delete=False)
     try:
-        with file, tqdm(total=key.num_examples, desc=f"decoding {key.split}", unit=" pictures", disable=None) as bar:
+        with (
+            writing_whole(path) as temporary,
+            open(temporary, "wb") as file,
+            tqdm(total=key.num_examples, desc=f"decoding {key.split}", unit=" images", disable=None) as bar,
+        ):
             for images, batch_labels in ds.as_numpy_iterator():
                 if key.mirrored:
                     images = np.stack([images, images[:, :, ::-1]], axis=1)
@@ -151,60 +154,35 @@ def _build(path: Path, key: StoreKey, ds: tf.data.Dataset) -> None:
                 bar.update(len(images))
             file.write(np.concatenate(labels).tobytes())
             file.write(_trailer(key))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(file.name, path)
     except OSError as err:
-        raise OSError(f"cannot write the decoded store {path} ({_size(key.num_bytes)}): {err.strerror or err}") from err
-    finally:
-        with contextlib.suppress(FileNotFoundError):  # it is there only if something went wrong
-            os.unlink(file.name)
+        raise OSError(
+            f"cannot write the decoded store {path} ({format_bytes(key.num_bytes)}): {err.strerror or err}"
+        ) from err
     seconds = time.monotonic() - start
     rate = key.num_examples / seconds
     logging.info(
-        "decoded store: %d pictures, %s, %.0f images/s: %s", key.num_examples, _size(key.num_bytes), rate, path
+        "decoded store: %d pictures, %s, %.0f images/s: %s", key.num_examples, format_bytes(key.num_bytes), rate, path
     )
 
 
 @contextlib.contextmanager
 def _one_builder(cache_dir: Path) -> Iterator[None]:
     """Keeps other builders out of cache_dir, and removes what killed ones left there."""
-    try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        lock = os.open(cache_dir, os.O_RDONLY)  # on the folder itself: the kernel drops it with the process
-    except OSError as err:
-        raise OSError(
-            f"cannot make the decoded store's folder {cache_dir} ({err.strerror}); name another by cache_dir="
-        ) from err
-    try:
+    waits = f"another process writes a decoded store in {cache_dir}: waiting for it"
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.info("another process writes a decoded store in %s: waiting for it", cache_dir)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError:
-            pass  # some network file systems lock no folders: then two builders do the work twice, no worse
-        else:
-            for leftover in cache_dir.glob("voc-*.decoded.*.tmp"):
+            cache_dir.mkdir(parents=True, exist_ok=True)
+            held = stack.enter_context(locked(cache_dir, wait=waits))
+        except OSError as err:
+            raise OSError(
+                f"cannot make the decoded store's folder {cache_dir} ({err.strerror}); name another by cache_dir="
+            ) from err
+        if held:  # without locks two builders do the work twice, no worse
+            for leftover in cache_dir.glob(".voc-*.tmp.decoded"):
                 leftover.unlink(missing_ok=True)
         yield
-    finally:
-        os.close(lock)
-
-
-def _check_room(cache_dir: Path, key: StoreKey) -> None:
-    free = shutil.disk_usage(cache_dir).free
-    if free < key.num_bytes:
-        raise OSError(
-            f"the decoded store of {key.split} takes {_size(key.num_bytes)}, {cache_dir} has {_size(free)} free; "
-            "make room, name a folder on another disk by cache_dir=, or leave it out by cache='none'"
-        )
 
 
 def _trailer(key: StoreKey) -> bytes:
     text = json.dumps({"voc_tfdata decoded store": _FORMAT, **asdict(key)}, ensure_ascii=True)
     return text.encode().ljust(_TRAILER_BYTES - 1) + b"\n"
-
-
-def _size(num_bytes: int) -> str:
-    return f"{num_bytes / 1e9:,.2f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:,.2f} MB"

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +20,7 @@ from pathlib import Path
 import google_crc32c
 from absl import logging
 
+from voc_tfdata.files import check_free_disk, locked, sync_file, write_whole
 from voc_tfdata.records.manifest import MANIFEST_NAME, Manifest, Shard, Split, format_manifest, read_manifest
 from voc_tfdata.records.streaming import REMEDY, read_frames
 from voc_tfdata.records.tfrecord import (
@@ -83,11 +82,12 @@ def mirror_records(uri: str, cache_dir: Path, *, num_threads: int = _NUM_THREADS
             return folder
         (folder / MANIFEST_NAME).unlink(missing_ok=True)
         shards = [shard for split in manifest.splits.values() for shard in split.shards]
-        _check_free_disk(folder, shards)
+        needed = sum(shard.num_bytes for shard in shards if not (folder / shard.file).exists())
+        check_free_disk(folder, needed, what="the mirror", remedy="make room or take another --cache_dir")
         _mirror_shards(uri, folder, shards, num_threads=num_threads, retry_wait_s=retry_wait_s)
         for split in manifest.splits.values():
             _mirror_ids(uri, folder, split)
-        _write(folder / MANIFEST_NAME, format_manifest(manifest).encode())
+        write_whole(folder / MANIFEST_NAME, format_manifest(manifest).encode())
     return folder
 
 
@@ -109,26 +109,13 @@ def _is_complete(folder: Path, manifest: Manifest) -> bool:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keeps other processes from loading the same mirror; waits for one that does. The lock ends with its process."""
-    with open(folder / _LOCK_NAME, "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.info("waits for the process that loads %s", folder)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError as err:
-            raise OSError(f"{folder} cannot be locked ({err.strerror}); take a --cache_dir on a local disk") from err
+    """Keeps other processes from loading the same mirror; waits for one that does."""
+    lock = folder / _LOCK_NAME
+    lock.touch()
+    with locked(lock, wait=f"waits for the process that loads {folder}") as held:
+        if not held:
+            raise OSError(f"{folder} cannot be locked; take a --cache_dir on a local disk")
         yield
-
-
-def _check_free_disk(folder: Path, shards: list[Shard]) -> None:
-    needed = sum(shard.num_bytes for shard in shards if not (folder / shard.file).exists())
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise OSError(
-            f"{folder}: the mirror takes {needed / 1e6:,.0f} MB more and {free / 1e6:,.0f} MB are free; make room or "
-            "take another --cache_dir"
-        )
 
 
 def _mirror_shards(uri: str, folder: Path, shards: list[Shard], *, num_threads: int, retry_wait_s: float) -> None:
@@ -167,8 +154,9 @@ def _mirror_shard(
                 count(len(frame))
         if stop.is_set():
             return
+        sync_file(part)
         os.replace(part, path)
-    _write(folder / index_name(shard.file), format_index(sizes).encode())
+    write_whole(folder / index_name(shard.file), format_index(sizes).encode())
 
 
 def _mirror_ids(uri: str, folder: Path, split: Split) -> None:
@@ -177,12 +165,5 @@ def _mirror_ids(uri: str, folder: Path, split: Split) -> None:
         data = read_file(source)
         found = f"{google_crc32c.value(data):08x}"
         if found == split.ids_crc32c:
-            return _write(folder / split.ids_file, data)
+            return write_whole(folder / split.ids_file, data)
     raise ValueError(f"{source} is damaged (crc32c {found}, manifest {split.ids_crc32c}). {REMEDY}")
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Writes a whole file or none."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(data)
-    os.replace(part, path)

@@ -11,8 +11,8 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from voc_tfdata.training.learner import Learner
+from voc_tfdata.training.run_folder import RunState
 from voc_tfdata.training.run_saver import RunSaver
-from voc_tfdata.training.run_state import RunState
 
 _SYNC_STEPS = 20  # so often the loss and the clock are looked at; a device that runs ahead of Python is not held up
 _PROFILED = (3, 13)  # steps, counted from the first of this process: after tracing and warm-up

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tensorflow as tf
+
+from voc_tfdata.files import writing_whole
 
 
 def write_history(path: str | Path, rows: Sequence[Mapping[str, float]]) -> None:
@@ -22,13 +23,10 @@ def write_history(path: str | Path, rows: Sequence[Mapping[str, float]]) -> None
     """
     if not rows:
         return
-    temporary = Path(f"{path}.tmp")
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    with open(temporary, "w", encoding="utf-8", newline="") as file:
+    with writing_whole(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(temporary, path)
 
 
 def read_history(path: str | Path) -> dict[str, list[float]]:

@@ -24,13 +24,16 @@ from voc_tfdata.training.history import write_history, write_scalars
 from voc_tfdata.training.hosts import broadcast
 from voc_tfdata.training.learner import Learner
 from voc_tfdata.training.monitors import is_better, score_epoch, why_finished
+from voc_tfdata.training.run_folder import (
+    BEST_NAME,
+    HISTORY_NAME,
+    STATE_NAME,
+    TENSORBOARD_NAME,
+    RunState,
+    read_values,
+)
 from voc_tfdata.training.run_saver import RunSaver
-from voc_tfdata.training.run_state import RunState, read_values
 
-STATE_NAME = "state.npz"
-BEST_NAME = "best.keras"
-HISTORY_NAME = "history.csv"
-TENSORBOARD_NAME = "tensorboard"
 _DIVERGED = (
     "lower --learning_rate, or set --clip_norm=1 or --warmup_steps=500; run again, it goes on from the last save"
 )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from voc_tfdata.evaluation import metrics
+from voc_tfdata.evaluation.average_precision import mean_average_precision
 
 if TYPE_CHECKING:
     from voc_tfdata.evaluation.predictions import Predictions
@@ -19,12 +20,6 @@ MONITORS: Mapping[str, bool] = {
     "loss": False,
     "binary_accuracy": True,
 }
-
-
-def check_monitor(monitor: str) -> None:
-    """Raises ValueError unless the monitor is one of MONITORS."""
-    if monitor not in MONITORS:
-        raise ValueError(f"monitor={monitor!r}; allowed: {', '.join(MONITORS)}")
 
 
 def is_better(value: float, best: float | None, monitor: str) -> bool:
@@ -53,7 +48,7 @@ def score_epoch(predictions: Predictions, *, definition: str) -> dict[str, float
     if any(math.isnan(score) for score in y_score.sum(axis=1).tolist()):
         raise FloatingPointError("the model predicts NaN for pictures of the validation split")
     names = [str(c) for c in range(y_true.shape[1])]
-    mean = metrics.mean_average_precision(y_true, y_score, definition=definition, class_names=names)
+    mean = mean_average_precision(y_true, y_score, definition=definition, class_names=names)
     return {
         "val_loss": metrics.binary_cross_entropy(y_true, y_score),
         "val_binary_accuracy": metrics.binary_accuracy(y_true, y_score),

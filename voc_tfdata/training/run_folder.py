@@ -1,20 +1,35 @@
-"""train.py's out_dir before the first step: fit to start in, or the state of this very run to go on from.
+"""A training run's out_dir: fit to start in, or the state of this very run to go on from; the state as one file.
 
-out_dir = prepare_folder("runs/a", identity, strategy, flags_text="--epochs=20\n", resume=True)
+    out_dir = prepare_folder("runs/a", identity, strategy, flags_text="--epochs=20\n", resume=True)
+    save_state("runs/a/state.npz", state, variables, identity)
+    state = load_state("runs/a/state.npz", variables, identity)     # sets the variables too
+
+The state is written whole or not at all, and is refused to a run that is another one.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Mapping
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import keras
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
+from voc_tfdata.files import write_whole, writing_whole
 from voc_tfdata.training import hosts
-from voc_tfdata.training.loop import BEST_NAME, HISTORY_NAME, STATE_NAME, TENSORBOARD_NAME
-from voc_tfdata.training.run_state import check_resumable
 
+STATE_NAME = "state.npz"
+BEST_NAME = "best.keras"
+HISTORY_NAME = "history.csv"
+TENSORBOARD_NAME = "tensorboard"
 FLAGS_NAME = "flags.txt"
 
 
@@ -30,7 +45,7 @@ def prepare_folder(
 
     Args:
       out_dir: local folder; the chief's.
-      identity: what makes it this run and no other, see run_state.save_state.
+      identity: what makes it this run and no other, see save_state.
       strategy: of devices.choose_strategy.
       flags_text: content of flags.txt.
       resume: whether to go on from a state in it; else what an earlier run left is deleted.
@@ -70,4 +85,116 @@ def _prepare(out_dir: Path, identity: Mapping[str, object], *, flags_text: str, 
     elif (out_dir / STATE_NAME).exists():
         check_resumable(out_dir / STATE_NAME, identity)
     out_dir.mkdir(parents=True, exist_ok=True)
-    (out_dir / FLAGS_NAME).write_text(flags_text, encoding="utf-8")
+    write_whole(out_dir / FLAGS_NAME, flags_text)
+
+
+@dataclass
+class RunState:
+    """All that a run needs to go on, besides weights and slots: everything else follows from the flags."""
+
+    step: int = 0  # optimizer steps done, over all epochs: with the seed, the position in the data
+    sums: list[float] = field(default_factory=lambda: [0.0] * 4)  # of the epoch: loss, cells right, cells, pictures
+    best: float | None = None  # of the monitor
+    best_epoch: int = 0
+    epochs_without_better: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)  # a row a finished epoch
+
+
+def save_state(
+    path: str | Path,
+    state: RunState,
+    variables: Sequence[keras.Variable],
+    identity: Mapping[str, object],
+    *,
+    values: Sequence[npt.NDArray] | None = None,
+) -> None:
+    """Writes the state of a run under a temporary name and renames it: a kill leaves the one before.
+
+    Args:
+      path: of the file.
+      state: of the run.
+      variables: model's and optimizer's, the seeds of dropout included, always in the same order.
+      identity: what makes it this run and no other, by the name of its flag; JSON values.
+      values: of the variables, if read_values has read them already.
+
+    Raises:
+      FloatingPointError: a variable holds NaN or infinity; the file before is left as it is.
+      OSError: the file cannot be written.
+    """
+    values = read_values(variables) if values is None else values
+    arrays = {_key(i): value for i, value in enumerate(values)}
+    arrays |= {"state": np.array(json.dumps(asdict(state))), "identity": np.array(json.dumps(dict(identity)))}
+    with writing_whole(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def read_values(variables: Sequence[keras.Variable]) -> list[npt.NDArray]:
+    """Returns the values of variables as arrays. With several hosts, on every host: some are means over all.
+
+    Raises:
+      FloatingPointError: a variable holds NaN or infinity.
+    """
+    values = [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in variables]
+    for variable, value in zip(variables, values, strict=True):
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise FloatingPointError(f"{variable.path} holds NaN or infinity")
+    return values
+
+
+def load_state(path: str | Path, variables: Sequence[keras.Variable], identity: Mapping[str, object]) -> RunState:
+    """Sets the variables to those of a saved run and returns its state.
+
+    Args:
+      path: of the file.
+      variables: as save_state got them.
+      identity: as save_state got it.
+
+    Raises:
+      ValueError: see check_resumable.
+    """
+    state, values = read_state(path, len(variables), identity)
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    return state
+
+
+def read_state(
+    path: str | Path, num_variables: int, identity: Mapping[str, object]
+) -> tuple[RunState, list[npt.NDArray]]:
+    """Returns the state of a saved run and the values of its variables; raises what load_state raises."""
+    check_resumable(path, identity)
+    with _open_state(path) as file:
+        values = [file[_key(i)] for i in range(num_variables)]
+        return RunState(**json.loads(str(file["state"]))), values
+
+
+def check_resumable(path: str | Path, identity: Mapping[str, object]) -> None:
+    """Raises ValueError if a saved state is damaged, or of another run; the message names every difference."""
+    with _open_state(path) as file:
+        saved = json.loads(str(file["identity"]))
+    names = dict.fromkeys([*saved, *identity])  # in this order
+    differences = [
+        f"{name} was {saved.get(name)}, now {identity.get(name)}"
+        for name in names
+        if saved.get(name) != identity.get(name)
+    ]
+    if differences:
+        raise ValueError(
+            f"{path} is of another run: {'; '.join(differences)}. Set them back to go on, take another --out_dir, or "
+            "start anew with --resume=false (it deletes the run that is there)"
+        )
+
+
+@contextmanager
+def _open_state(path: str | Path) -> Iterator[np.lib.npyio.NpzFile]:
+    try:
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile("cut off, or another file")
+        with np.load(path, allow_pickle=False) as file:
+            yield file
+    except (zipfile.BadZipFile, KeyError, TypeError, EOFError, zlib.error) as err:
+        raise ValueError(f"{path} is damaged ({err}); start anew with --resume=false") from err
+
+
+def _key(number: int) -> str:
+    return f"variable_{number:04d}"

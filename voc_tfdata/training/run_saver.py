@@ -11,7 +11,7 @@ import numpy as np
 
 from voc_tfdata.training.hosts import broadcast, broadcast_array
 from voc_tfdata.training.learner import Learner
-from voc_tfdata.training.run_state import RunState, load_state, read_state, read_values, save_state
+from voc_tfdata.training.run_folder import RunState, load_state, read_state, read_values, save_state
 
 
 class RunSaver:
