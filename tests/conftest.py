@@ -1,6 +1,7 @@
 """What every test needs: one place for the shared data, and a line that says when it is not there."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from tests.loopback import noisy_records, s3, s3_of_session  # noqa: F401  (fixt
 from tests.paths import SHARED
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # nohup, and some CI; commands under test would inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # the tests compare to the bit, which holds on CPUs
 
 

@@ -13,8 +13,8 @@ from tests.devkit_fixture import draw_noise, encode, sample, write_devkit
 from voc_tfdata.convert.build import build_records
 from voc_tfdata.pipeline import loading
 from voc_tfdata.pipeline.dataset import eval_dataset
-from voc_tfdata.pipeline.inline_map import map_inline
 from voc_tfdata.pipeline.loading import apply_difficult, group_rows, set_threads
+from voc_tfdata.pipeline.raw_ops import map_inline
 
 
 @pytest.mark.parametrize(

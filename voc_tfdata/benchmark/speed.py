@@ -19,8 +19,8 @@ import tensorflow as tf
 from voc_tfdata.machine import call_in_new_process, count_cores, read_heap_mb, read_peak_mb, watch
 from voc_tfdata.pipeline import order, random_access
 from voc_tfdata.pipeline.dataset import train_dataset
-from voc_tfdata.pipeline.inline_map import map_inline
 from voc_tfdata.pipeline.loading import READY, set_threads
+from voc_tfdata.pipeline.raw_ops import map_inline
 from voc_tfdata.records.manifest import read_manifest
 from voc_tfdata.records.split_source import find_source, open_split
 from voc_tfdata.training.devices import place_batches

@@ -23,6 +23,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from voc_tfdata.pipeline import raw_ops
+
 _SCHEME = "grpc"
 _CONNECT_TIMEOUT_S = 5.0
 _WORKERS_TIMEOUT_S = 30.0
@@ -144,8 +146,7 @@ def distribute_steps(
     @tf.autograph.experimental.do_not_convert
     def check(due: tf.Tensor, numbered: tuple[tf.Tensor, tuple[tf.Tensor, ...]]) -> tuple[tf.Tensor, ...]:
         step, batch = numbered
-        right = tf.raw_ops.Assert(condition=tf.equal(step, due), data=[tf.constant("step"), step, _LOST, due])
-        with tf.control_dependencies([right]):
+        with tf.control_dependencies(raw_ops.check(tf.equal(step, due), ["step", step, _LOST, due])):
             return tuple(tf.identity(t) for t in batch)
 
     return ds.map(check)

@@ -15,8 +15,8 @@ import tensorflow as tf
 from voc_tfdata.machine import count_cores
 from voc_tfdata.pipeline import arguments, loading, order, random_access, store_batches
 from voc_tfdata.pipeline.data_service import distribute_steps, read_address
-from voc_tfdata.pipeline.inline_map import map_inline
 from voc_tfdata.pipeline.loading import set_threads
+from voc_tfdata.pipeline.raw_ops import map_inline
 from voc_tfdata.records import examples
 from voc_tfdata.records.manifest import Split
 from voc_tfdata.records.split_source import Records, SplitSource, find_source, iterate_source_ids, open_split

@@ -23,10 +23,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from absl import logging
-from tensorflow.core.framework.attr_value_pb2 import AttrValue
 from tqdm import tqdm
 
 from voc_tfdata.files import check_free_disk, format_bytes, locked, writing_whole
+from voc_tfdata.pipeline import raw_ops
 
 _FORMAT = 1
 _TRAILER_BYTES = 4096
@@ -127,12 +127,7 @@ def map_store(store: DecodedStore, make_dataset: Callable[[tf.Tensor], tf.data.D
     @tf.autograph.experimental.do_not_convert
     def map_file(_: tf.Tensor) -> tf.data.Dataset:
         # Inside, not as an element of the outer data set: a saved iterator would hold that, all the pixels.
-        pixels = tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=shape, memory_region_name=str(store.path))
-        # TensorFlow's constant folding copies what it folds before it looks at the size: all the pixels into memory,
-        # at each iteration. It passes by an op with this attribute, which, empty, has no other effect
-        # (tensorflow/core/common_runtime/constant_folding.cc).
-        if not tf.executing_eagerly():
-            pixels.op._set_attr("_scoped_allocator", AttrValue(list=AttrValue.ListValue()))
+        pixels = raw_ops.map_file(store.path, shape)
         return make_dataset(pixels)
 
     return tf.data.Dataset.from_tensors(0).flat_map(map_file)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from voc_tfdata.pipeline import random_access, transforms
-from voc_tfdata.pipeline.inline_map import map_inline
+from voc_tfdata.pipeline.raw_ops import map_inline
 from voc_tfdata.records.tfrecord import SplitIndex
 
 # Pictures that may wait, finished: threads go on decoding while the ones before are copied into a batch.

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from voc_tfdata.pipeline import raw_ops
+
 _WORDS = (3, 1, 3, 3)  # of an epoch: key of the first cipher, rotation, key of the second; key of the draws
 _ROUNDS = 8  # of the cipher; TensorFlow's index_shuffle has 4, its least
 
@@ -126,13 +128,9 @@ def uniform_draws(indices: tf.Tensor, epoch: tf.Tensor, *, num_draws: int, seed:
 def _epoch_words(seed: int, epoch: tf.Tensor) -> list[tf.Tensor]:
     """Returns int32 vectors of _WORDS numbers each."""
     key = tf.stack([tf.constant(seed, tf.int64), tf.convert_to_tensor(epoch, tf.int64)])
-    # The words of tf.random.stateless_uniform(..., alg="philox"), by one op instead of twenty.
-    words = tf.raw_ops.StatelessRandomUniformFullInt(shape=[sum(_WORDS)], seed=key, dtype=tf.int32)
-    return tf.split(words, _WORDS)
+    return tf.split(raw_ops.random_words(sum(_WORDS), key), _WORDS)
 
 
 def _encipher(numbers: tf.Tensor, key: tf.Tensor, size: int) -> tf.Tensor:
     """Returns a permutation of 0..size-1 at `numbers`."""
-    return tf.raw_ops.RandomIndexShuffle(
-        index=numbers, seed=key, max_index=tf.constant(size - 1, tf.int64), rounds=_ROUNDS
-    )
+    return raw_ops.permute(numbers, key, size=size, rounds=_ROUNDS)

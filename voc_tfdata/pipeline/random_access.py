@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from voc_tfdata.pipeline import raw_ops
 from voc_tfdata.records import tfrecord
 from voc_tfdata.records.manifest import Shard
 
@@ -61,14 +62,7 @@ def fetch_records(table: RecordTable, indices: tf.Tensor) -> list[tf.Tensor]:
     paths = tf.gather(table.paths, shards)
     payloads, size = [], indices.shape[0]
     for path, offset in zip(tf.split(paths, size), tf.split(offsets, size), strict=True):  # [1] each
-        variant = tf.raw_ops.TFRecordDatasetV2(
-            filenames=path,
-            compression_type="",
-            buffer_size=tf.constant(0, tf.int64),  # 0: read what the record holds, no more
-            byte_offsets=offset,
-        )
-        from_here = tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string))
-        payloads.append(empty_at_error(from_here, 1).get_single_element()[1])
+        payloads.append(empty_at_error(raw_ops.read_record_at(path, offset), 1).get_single_element()[1])
     return check_records(payloads, paths, numbers)
 
 
@@ -109,11 +103,6 @@ def check_records(payloads: Sequence[tf.Tensor], paths: tf.Tensor, numbers: tf.T
     """
     lengths = tf.stack([tf.strings.length(payload) for payload in payloads])
     bad = tf.argmin(lengths)
-    # The raw op, with the parts of the message as they are: tf.debugging.Assert and tf.strings.format would do work
-    # for every record that is sound.
-    check = tf.raw_ops.Assert(
-        condition=lengths[bad] > 0,
-        data=[tf.constant("record"), tf.gather(numbers, bad), "of", tf.gather(paths, bad), REMEDY],
-    )
-    with tf.control_dependencies([] if check is None else [check]):  # None: run eagerly, it is done
+    message = ["record", tf.gather(numbers, bad), "of", tf.gather(paths, bad), REMEDY]
+    with tf.control_dependencies(raw_ops.check(lengths[bad] > 0, message)):
         return [tf.identity(payload) for payload in payloads]

@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from voc_tfdata.pipeline import transforms
 from voc_tfdata.pipeline.decoded import DecodedStore, StoreKey, map_store, open_or_build
-from voc_tfdata.pipeline.inline_map import map_inline
 from voc_tfdata.pipeline.loading import Delivery, StepPlan, apply_difficult, load_in_order, set_threads
+from voc_tfdata.pipeline.raw_ops import map_inline
 from voc_tfdata.records.split_source import SplitSource, open_split
 
 # Batches gathered at once. Memory is the limit of it, and more batches take more memory.

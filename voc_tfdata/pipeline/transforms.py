@@ -14,6 +14,8 @@ import math
 
 import tensorflow as tf
 
+from voc_tfdata.pipeline import raw_ops
+
 # The columns of a row of draws.
 FLIP, TOP, LEFT, JITTER = 0, 1, 2, slice(3, 6)
 _TRIES = 10
@@ -56,21 +58,17 @@ def resize_image(image: tf.Tensor, size: int, *, resize: str = "bilinear") -> tf
     if resize == "bilinear":
         # Cast first: the kernel loads float pixels as vectors, but uint8 pixels byte by byte, which takes 1.5 times
         # as long as casting and resizing together.
-        pixels = tf.raw_ops.ResizeBilinear(
-            images=tf.expand_dims(tf.cast(image, tf.float32), 0), size=[size, size], half_pixel_centers=True
-        )
+        pixels = raw_ops.resize_bilinear(tf.cast(image, tf.float32), [size, size])
     else:
         sides = tf.shape(image)[:2]
         target = _fit(sides, size) if resize == "pad" else tf.constant([size, size])
-        pixels = tf.raw_ops.ScaleAndTranslate(
-            images=tf.expand_dims(image, 0),
-            size=[size, size],
+        pixels = raw_ops.scale_and_translate(
+            image,
+            [size, size],
             scale=tf.cast(target, tf.float32) / tf.cast(sides, tf.float32),
             translation=tf.round(tf.cast(size - target, tf.float32) / 2),
-            kernel_type="triangle",
-            antialias=True,
         )
-    return tf.ensure_shape(tf.cast(tf.round(tf.squeeze(pixels, 0)), tf.uint8), [size, size, 3])
+    return tf.ensure_shape(tf.cast(tf.round(pixels), tf.uint8), [size, size, 3])
 
 
 def _fit(sides: tf.Tensor, size: int) -> tf.Tensor:
