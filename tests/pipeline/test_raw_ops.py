@@ -106,7 +106,7 @@ def test_a_record_is_read_at_its_place(raw: Any, eagerly: bool, tmp_path: Path) 
     assert function(tf.constant(place, tf.int64)).numpy() == b"second"
     assert function(tf.constant(0, tf.int64)).numpy() == b"first"
     Path(path).write_bytes(frames[0] + frames[1][:-1] + b"x")
-    with pytest.raises(tf.errors.OpError, match="corrupted|truncated"):
+    with pytest.raises((tf.errors.OpError, ValueError), match="corrupted|truncated"):
         function(tf.constant(place, tf.int64))
 
 
