@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from subprocess import PIPE
 
@@ -20,7 +21,7 @@ from tests.devkit_fixture import files_in
 from tests.loopback import CLIENT_ENVIRONMENT, S3, run_http, start_again_when_dead
 from tests.paths import ROOT
 from voc_tfdata.records import tfrecord
-from voc_tfdata.records.manifest import read_manifest
+from voc_tfdata.records.manifest import format_manifest, read_manifest
 from voc_tfdata.records.mirror import localize, mirror_records
 from voc_tfdata.records.split_source import find_source
 
@@ -227,8 +228,8 @@ def test_other_records_at_the_same_address_get_another_folder(
     s3: S3, uri: str, noisy_records: Path, tmp_path: Path
 ) -> None:
     folder = localize(uri, tmp_path)
-    changed = json.loads((noisy_records / "manifest.json").read_text()) | {"seed": 1}
-    s3.ask("PUT", f"{uri.removeprefix('s3://')}/manifest.json", json.dumps(changed).encode())
+    changed = format_manifest(replace(read_manifest(noisy_records), seed=1))
+    s3.ask("PUT", f"{uri.removeprefix('s3://')}/manifest.json", changed.encode())
     other = localize(uri, tmp_path)
     assert other != folder and read_manifest(other).seed == 1 and read_manifest(folder).seed == 0
 
@@ -236,9 +237,9 @@ def test_other_records_at_the_same_address_get_another_folder(
 def test_a_mirror_that_the_disk_has_no_room_for_is_refused_at_once(s3: S3, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    write_manifest(source, num_bytes=10**16, num_examples=1)  # 10,000 TB
+    write_manifest(source, num_bytes=10**15, num_examples=1)  # 1,000 TB
     with run_http(tmp_path, source) as web:
-        with pytest.raises(OSError, match=r"the mirror takes 10,000,000.00 GB, [\d,.]+ .B are free; make room"):
+        with pytest.raises(OSError, match=r"the mirror takes 1,000,000.00 GB, [\d,.]+ .B are free; make room"):
             localize(web.url, tmp_path / "cache")
         assert not any("tfrecord" in line for line in web.requests())
 

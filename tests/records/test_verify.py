@@ -108,6 +108,7 @@ def test_records_of_other_classes_than_the_manifests_are_found(records: Path) ->
     gone = fields["classes"].pop()
     for split in fields["splits"].values():
         del split["positives"][gone], split["ignores"][gone]
+    del fields["checksum"]  # as whoever edits it would
     path.write_text(json.dumps(fields))
     faults = verify_records(records)
     assert f"{records / SHARD}, record 0, image" in faults[0]

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from voc_tfdata.records.manifest_schema import check_fields
 from voc_tfdata.remote import addresses
 
 SCHEMA_VERSION = 1
@@ -62,13 +63,13 @@ class Manifest:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the manifest's text: changes whenever a record, label, class or option does."""
-        return hashlib.sha256(format_manifest(self).encode()).hexdigest()
+        """SHA-256 of the manifest's content: changes whenever a record, label, class or option does."""
+        return hashlib.sha256(f"{json.dumps(asdict(self), indent=1, ensure_ascii=False)}\n".encode()).hexdigest()
 
 
 def format_manifest(manifest: Manifest) -> str:
-    """Returns the JSON text of a manifest, the same for equal manifests."""
-    return json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n"
+    """Returns the JSON text of a manifest, its own checksum at the end: the same for equal manifests."""
+    return json.dumps({**asdict(manifest), "checksum": manifest.checksum}, indent=1, ensure_ascii=False) + "\n"
 
 
 def read_manifest(records_dir: str | Path) -> Manifest:
@@ -79,7 +80,7 @@ def read_manifest(records_dir: str | Path) -> Manifest:
 
     Raises:
       FileNotFoundError: records_dir has no manifest.json.
-      ValueError: it is not ours, damaged, or of a newer schema.
+      ValueError: it is not ours, damaged, edited, or of a newer schema; the message names the field.
       ImportError, PermissionError, ConnectionError: it is remote and cannot be read.
     """
     is_remote = addresses.is_uri(records_dir)
@@ -96,15 +97,26 @@ def read_manifest(records_dir: str | Path) -> Manifest:
         raise ValueError(f"{path} is damaged (not UTF-8); build the records again") from err
     try:
         fields = json.loads(text)
-        version = fields["schema_version"]
-        if version == SCHEMA_VERSION:
-            return _from_json(fields)
-    except (ValueError, KeyError, TypeError, AttributeError) as err:
-        raise ValueError(f"{path} is damaged ({err!r}); build the records again") from err
-    raise ValueError(
-        f"{path} has schema version {version}, this voc_tfdata reads {SCHEMA_VERSION}; "
-        "install the voc_tfdata that wrote it, or build the records again"
-    )
+    except (ValueError, RecursionError) as err:
+        raise ValueError(f"{path} is damaged: it is not JSON ({err}); build the records again") from err
+    version = fields.get("schema_version") if isinstance(fields, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise ValueError(
+            f"{path} has schema version {version}, this voc_tfdata reads {SCHEMA_VERSION}; "
+            "install the voc_tfdata that wrote it, or build the records again"
+        )
+    try:
+        check_fields(fields)
+    except ValueError as err:
+        raise ValueError(f"{path} is damaged: {err}; build the records again") from err
+    checksum = fields.pop("checksum", None)  # older data sets have none
+    manifest = _from_json(fields)
+    if checksum is not None and checksum != manifest.checksum:
+        raise ValueError(
+            f"{path} is damaged: it was edited after it was written (its checksum is not that of its content); "
+            "build the records again"
+        )
+    return manifest
 
 
 def find_split(manifest: Manifest, split: str, records_dir: str | Path) -> tuple[str, ...]:
