@@ -102,6 +102,33 @@ def test_a_picture_that_is_no_jpeg_is_found_though_all_checksums_are_right(recor
     assert read_manifest(records).splits["train"].num_examples == manifest.splits["train"].num_examples
 
 
+def test_an_index_whose_lines_are_shifted_is_found(records: Path) -> None:
+    path = records / SHARD.replace(".tfrecord", ".idx")
+    lines = [[int(n) for n in line.split()] for line in path.read_text().splitlines()]
+    lines[0][1] += 1  # the first record one byte longer, the second begins and ends a byte later or shorter
+    lines[1] = [lines[1][0] + 1, lines[1][1] - 1]
+    path.write_text("".join(f"{offset} {size}\n" for offset, size in lines))
+    with pytest.raises(ValueError, match=f"{path.name} does not fit {SHARD}: record 0 is not where line 1 says"):
+        open_split(find_source(records, "train"))
+    assert f"{path} does not fit {SHARD}: record 0 is not where line 1 says" in verify_records(records)
+
+
+def test_swapped_class_names_are_found(records: Path) -> None:
+    manifest = read_manifest(records)
+    swapped = list(manifest.classes)
+    first, second = swapped.index("dog"), swapped.index("cat")
+    swapped[first], swapped[second] = swapped[second], swapped[first]
+    (records / MANIFEST_NAME).write_text(format_manifest(replace(manifest, classes=tuple(swapped))))
+    faults = verify_records(records)
+    assert any("an object is 'dog', label 12 of the manifest is 'cat'" in fault for fault in faults), faults
+
+
+def test_ids_beyond_the_records_are_found(records: Path) -> None:
+    ids = records / "voc-train-ids.txt"
+    ids.write_text(ids.read_text() + "more\n")
+    assert f"{ids}: names 1 images more than the records hold" in verify_records(records)
+
+
 def test_records_of_other_classes_than_the_manifests_are_found(records: Path) -> None:
     path = records / "manifest.json"
     fields = json.loads(path.read_text())

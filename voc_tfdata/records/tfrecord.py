@@ -96,7 +96,9 @@ def find_faults(records_dir: Path, split: Split, *, check: str) -> list[str]:
             faults.append(f"{path} has {size:,} bytes, the manifest says {shard.num_bytes:,}")
         elif check == "checksums" and (found := crc32c_of_file(path)) != shard.crc32c:
             faults.append(f"{path} is damaged or of another data set (crc32c {found}, manifest {shard.crc32c})")
-        faults.extend(_index_faults(records_dir / index_name(shard.file), shard))
+        faults.extend(
+            _index_faults(records_dir / index_name(shard.file), shard, path if check == "checksums" else None)
+        )
     ids_path = records_dir / split.ids_file
     if not ids_path.exists():
         faults.append(f"{ids_path} is missing")
@@ -146,7 +148,8 @@ def _masked_crc(data: bytes) -> bytes:
     return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-def _index_faults(path: Path, shard: Shard) -> list[str]:
+def _index_faults(path: Path, shard: Shard, shard_path: Path | None) -> list[str]:
+    """Returns what is wrong with the index of a shard; with shard_path also whether the frames begin where it says."""
     try:
         frames = _read_index(path)
     except FileNotFoundError:
@@ -157,6 +160,12 @@ def _index_faults(path: Path, shard: Shard) -> list[str]:
     contiguous = len(frames) and frames[0, 0] == 0 and (frames[1:, 0] == ends[:-1]).all()
     if len(frames) != shard.num_examples or not contiguous or ends[-1] != shard.num_bytes:
         return [f"{path} does not fit {shard.file} ({len(frames)} lines, {shard.num_examples} records)"]
+    if shard_path is not None:
+        data = np.memmap(shard_path, np.uint8, "r")
+        lengths = data[frames[:, :1] + np.arange(8)].copy().view("<u8")[:, 0]  # the first bytes of each frame
+        wrong = np.flatnonzero(lengths != frames[:, 1] - HEADER_BYTES - FOOTER_BYTES)
+        if len(wrong):
+            return [f"{path} does not fit {shard.file}: record {wrong[0]} is not where line {wrong[0] + 1} says"]
     return []
 
 

@@ -49,23 +49,29 @@ def _record_faults(records_dir: Path, name: str, split: Split, classes: tuple[st
     for shard in split.shards:
         expected = tuple(itertools.islice(ids, shard.num_examples))
         labels: list[tuple[list[int], list[int]]] = []
-        faults = list(_shard_faults(records_dir, shard, expected, labels, len(classes)))
+        faults = list(_shard_faults(records_dir, shard, expected, labels, classes))
         complete &= not faults
         yield from faults
         for multi_hot, ignore in labels:
             positives = [n + (m and not g) for n, m, g in zip(positives, multi_hot, ignore, strict=True)]
             ignores = [n + g for n, g in zip(ignores, ignore, strict=True)]
+    if left := sum(1 for _ in ids):
+        yield f"{records_dir / split.ids_file}: names {left} images more than the records hold"
     recorded = list(split.positives.values()), list(split.ignores.values())
     if complete and recorded != (positives, ignores):
         yield f"split {name}: the labels of the records do not add up to the counts of the manifest"
 
 
 def _shard_faults(
-    records_dir: Path, shard: Shard, ids: tuple[str, ...], labels: list[tuple[list[int], list[int]]], num_classes: int
+    records_dir: Path,
+    shard: Shard,
+    ids: tuple[str, ...],
+    labels: list[tuple[list[int], list[int]]],
+    classes: tuple[str, ...],
 ) -> Iterator[str]:
     """Yields what is wrong with a shard; adds the (multi_hot, ignore) of each sound record to labels."""
     path = records_dir / shard.file
-    number = -1
+    number, num_classes = -1, len(classes)
     try:
         for number, payload in enumerate(iterate_records(path)):
             where = f"{path}, record {number}"
@@ -77,6 +83,7 @@ def _shard_faults(
                 if not len(multi_hot) == len(ignore) == num_classes:
                     raise ValueError(f"has labels of {len(multi_hot)} classes, the manifest names {num_classes}")
                 labels.append((multi_hot, ignore))
+                yield from _name_faults(fields, classes, where)
                 if number < len(ids) and fields["image/source_id"] != [ids[number].encode()]:
                     yield f"{where}: holds image {fields['image/source_id'][0].decode()!r}"
                 yield from _picture_faults(fields["image/encoded"][0], fields, where)
@@ -89,6 +96,19 @@ def _shard_faults(
         return
     if number + 1 != shard.num_examples:
         yield f"{path}: holds {number + 1} records, the manifest says {shard.num_examples}"
+
+
+def _name_faults(fields: dict[str, list], classes: tuple[str, ...], where: str) -> Iterator[str]:
+    """Yields what does not agree between the names, numbers and labels of a record and the manifest's classes."""
+    texts, numbers = fields["image/object/class/text"], fields["image/object/class/label"]
+    for text, number in zip(texts, numbers, strict=True):
+        if not 1 <= number <= len(classes) or classes[number - 1].encode() != text:
+            name = classes[number - 1] if 1 <= number <= len(classes) else "none"
+            yield f"{where}: an object is {text.decode(errors='replace')!r}, label {number} of the manifest is {name!r}"
+            return
+    present = {number - 1 for number in numbers}
+    if {c for c, value in enumerate(fields["image/class/multi_hot"]) if value} != present:
+        yield f"{where}: multi_hot is not what its objects say"
 
 
 def _picture_faults(jpeg: bytes, fields: dict[str, list], where: str) -> Iterator[str]:
