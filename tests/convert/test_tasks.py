@@ -1,19 +1,18 @@
-"""What runs in the converter's processes: labels and boxes of one picture, errors collected, results in order."""
+"""What runs in the converter's processes: labels and boxes of one picture, errors collected."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import subprocess
-import sys
-import textwrap
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from tests.devkit_fixture import annotation_xml, difficult, draw_quarters, encode, object_xml, plain_jpeg
-from tests.paths import ROOT
 from voc_tfdata.classes import VOC_CLASSES
 from voc_tfdata.convert.tasks import (
     IGNORED,
@@ -24,9 +23,12 @@ from voc_tfdata.convert.tasks import (
     ScanTask,
     encode_chunk,
     pack_item,
+    recover_encode,
+    recover_scan,
     scan_chunk,
 )
-from voc_tfdata.convert.worker_pool import start_workers
+from voc_tfdata.convert.worker_pool import Death, WorkerDied
+from voc_tfdata.devkit import source_files
 from voc_tfdata.devkit.images import DEFAULT_MAX_PIXELS
 from voc_tfdata.devkit.source_files import SourceFile
 from voc_tfdata.records.examples import decode_example
@@ -180,63 +182,52 @@ def test_a_part_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         assert caught.value.filename == str(target) and caught.value.strerror
 
 
-def in_process(code: str) -> subprocess.CompletedProcess[str]:
-    """Runs code where workers may be forked: a process without TensorFlow and threads."""
-    root = ROOT
-    program = "from voc_tfdata.convert.worker_pool import start_workers\n" + textwrap.dedent(code)
-    return subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=60)
+def test_after_a_death_the_image_that_ends_a_worker_again_is_a_bad_file_and_the_others_are_records(
+    tmp_path: Path,
+) -> None:
+    items = [
+        pack_item(scan(tmp_path, annotation_xml("dog"), f"i{k}").annotation, write(tmp_path, f"i{k}.jpg", plain_jpeg()))
+        for k in range(3)
+    ]
+
+    def run_alone(function: Any, task: EncodeTask) -> Any:
+        return Death(-signal.SIGSEGV) if items[1] in task.items else function(task)
+
+    encoded = recover_encode(encode_task(items, tmp_path / "part"), run_alone)
+    assert encoded.kept == [0, 2] and len(encoded.frame_sizes) == 2
+    assert [str(err) for err in encoded.errors] == [
+        f"{tmp_path / 'i1.jpg'}: ends the process that reads it (SIGSEGV): damaged, or too large to decode; replace it"
+    ]
+    assert [decode_example(r)["image/source_id"] for r in iterate_records(tmp_path / "part")] == [[b"i0"], [b"i2"]]
 
 
-def test_results_come_in_the_order_of_the_tasks_and_few_tasks_are_taken_ahead() -> None:
-    done = in_process("""
-        import time, os
-        taken = []
-        def tasks():
-            for k in range(40):
-                taken.append(k)
-                yield k
-        def slow_first(k):
-            time.sleep(0.05 if k % 5 == 0 else 0)
-            return k, os.getpid()
-        with start_workers(3) as run:
-            results = []
-            for result in run(slow_first, tasks()):
-                results.append(result)
-                assert len(taken) - len(results) <= 12, (len(taken), len(results))
-        assert [k for k, _ in results] == list(range(40))
-        assert len({pid for _, pid in results}) > 1 and os.getpid() not in {pid for _, pid in results}
-    """)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_a_death_that_no_file_causes_again_blames_none(tmp_path: Path) -> None:
+    item = pack_item(scan(tmp_path, annotation_xml("dog")).annotation, write(tmp_path, "a.jpg", plain_jpeg()))
+    encoded = recover_encode(encode_task([item, item], tmp_path / "part"), lambda function, task: function(task))
+    assert encoded.kept == [0, 1] and encoded.errors == []
+    calls = iter([None, None, Death(-signal.SIGKILL)])
+    with pytest.raises(WorkerDied, match="end again and again .SIGKILL, perhaps out of memory"):
+        recover_encode(encode_task([item, item], tmp_path / "part"), lambda function, task: next(calls))
 
 
-def test_one_worker_is_this_process() -> None:
-    with start_workers(1) as run:
-        assert list(run(lambda task: (task, os.getpid()), [1, 2])) == [(1, os.getpid()), (2, os.getpid())]
+def test_an_annotation_that_ends_a_worker_is_a_bad_file() -> None:
+    files = tuple((name, (), SourceFile(f"/x/{name}.xml", f"/x/{name}.xml", 0, 0)) for name in ("a", "b"))
+
+    def run_alone(function: Any, task: ScanTask) -> Any:
+        return Death(-signal.SIGSEGV) if task.files[0][0] == "b" else ["parsed"]
+
+    first, second = recover_scan(ScanTask(files, ("dog",)), run_alone)
+    assert first == "parsed" and "b.xml: ends the process that reads it (SIGSEGV)" in str(second)
 
 
-def test_a_killed_worker_is_told_from_outside_and_ends_the_run() -> None:
-    done = in_process("""
-        import os, signal
-        def die(k):
-            os.kill(os.getpid(), signal.SIGKILL)
-        try:
-            with start_workers(2) as run:
-                list(run(die, range(9)))
-        except RuntimeError as err:
-            print(err)
-    """)
-    assert done.returncode == 0, done.stderr
-    assert "a worker process was ended from outside" in done.stdout and "--num_workers" in done.stdout
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, errno.EIO, errno.ENOSPC])
+def test_a_fault_of_the_machine_is_no_bad_file(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = pack_item(scan(tmp_path, annotation_xml("dog")).annotation, write(tmp_path, "a.jpg", plain_jpeg()))
 
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
 
-def test_an_error_in_a_worker_is_raised_as_it_is() -> None:
-    done = in_process("""
-        def fail(k):
-            raise OSError(28, "No space left on device", "/x/part-0")
-        try:
-            with start_workers(2) as run:
-                list(run(fail, range(9)))
-        except OSError as err:
-            print(err.filename, err.strerror)
-    """)
-    assert (done.returncode, done.stdout) == (0, "/x/part-0 No space left on device\n"), done.stderr
+    monkeypatch.setattr(source_files, "open", refuse, raising=False)
+    with pytest.raises(OSError, match="a fault of the machine, not of the file") as caught:
+        encode_chunk(encode_task([item], None))
+    assert caught.value.errno == number and caught.value.filename == str(tmp_path / "a.jpg")

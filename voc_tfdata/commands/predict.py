@@ -14,7 +14,7 @@ from absl import flags, logging
 
 from voc_tfdata.commands.command_line import run_command
 from voc_tfdata.devkit.images import load_upright_jpeg
-from voc_tfdata.devkit.source_files import BadFileError
+from voc_tfdata.devkit.source_files import BadFileError, as_bad_file
 from voc_tfdata.quiet import quiet_start
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "best.keras of a training run.", required=True)
@@ -98,7 +98,7 @@ def load_picture(path: Path) -> bytes | BadFileError:
     except BadFileError as err:
         return err
     except OSError as err:
-        return BadFileError(str(path), f"cannot be read ({err.strerror})")
+        return as_bad_file(err, str(path))
 
 
 def describe_scores(row: Sequence[float], class_names: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ from voc_tfdata.convert.plan import ConversionPlan, count_splits, make_plan
 from voc_tfdata.convert.publish import publish, stage
 from voc_tfdata.convert.scan import Problems
 from voc_tfdata.convert.shards import BadFilesError, write_shards
+from voc_tfdata.convert.tasks import RECOVERIES
 from voc_tfdata.convert.worker_pool import Run, start_workers
 from voc_tfdata.devkit.images import DEFAULT_MAX_PIXELS
 from voc_tfdata.devkit.listing import Devkit, open_devkit
@@ -179,7 +180,7 @@ def _check_places(voc_root: str | Path, out_dir: str | Path, options: ConvertOpt
 
 def _start(voc_root: str | Path, options: ConvertOptions) -> contextlib.AbstractContextManager[Run]:
     if not options.runner:
-        return start_workers(options.num_workers)
+        return start_workers(options.num_workers, RECOVERIES)
     from voc_tfdata.convert.beam_workers import start_beam
 
     return start_beam(options.runner, options.runner_options, shared_dir=options.shared_dir, must_see=str(voc_root))

@@ -1,70 +1,262 @@
-"""The converter's processes: tasks handed out to them, results in the order of the tasks.
+"""The converter's processes: tasks handed out to them, results in the order of the tasks. It never hangs.
 
-with start_workers(num_workers) as run:
-    for result in run(scan_chunk, tasks): ...        # in the order of the tasks, a few in flight
+    with start_workers(num_workers, RECOVERIES) as run:
+        for result in run(scan_chunk, tasks): ...        # in the order of the tasks, a few in flight
+
+Each worker has a pipe of its own, and nothing is shared: a worker that dies at any moment, in the middle of a message
+too, can block no other. Its task is done again by the recovery of its function, which finds out what ended it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import multiprocessing.connection
 import os
+import pickle
+import queue
 import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
+
+from absl import logging
 
 _IN_FLIGHT = 3  # chunks a worker: enough to never wait for the main process, few enough to stay small
+_QUEUED = 2  # chunks handed to a worker: the next one is there when it has done one
+_END_TIMEOUT_S = 5.0  # for a worker that was told to end
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 T = TypeVar("T")
 R = TypeVar("R")
 Run = Callable[[Callable[[T], R], Iterable[T]], Iterator[R]]
 
 
+@dataclass(frozen=True)
+class Death:
+    """How a worker ended that did a task."""
+
+    exit_code: int | None  # negative: the number of the signal
+
+    def __str__(self) -> str:
+        if self.exit_code is None or self.exit_code >= 0:
+            return f"status {self.exit_code}"
+        number = -self.exit_code
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        return f"{name}{', perhaps out of memory' if number == signal.SIGKILL else ''}"
+
+
+class WorkerDied(RuntimeError):
+    """A worker died, and its task cannot be done again."""
+
+
+# What does a task again whose worker died: (task, run_alone) -> result. run_alone(function, task) does one in a new
+# process and returns its result, or a Death.
+RunAlone = Callable[[Callable[[Any], Any], Any], Any]
+Recovery = Callable[[Any, RunAlone], Any]
+
+
+@dataclass
+class _Worker:
+    """One process, its end of the pipe, and the numbers of the tasks it was handed, the one it is at first."""
+
+    process: BaseProcess
+    pipe: Connection
+    tasks: deque[int] = field(default_factory=deque)
+
+
 @contextlib.contextmanager
-def start_workers(num_workers: int) -> Iterator[Run]:
+def start_workers(num_workers: int, recoveries: Mapping[Callable[[Any], Any], Recovery] | None = None) -> Iterator[Run]:
     """Yields run(function, tasks), which yields the results in the order of the tasks from that many processes.
 
+    With one worker this process does the work itself.
+
+    Args:
+      num_workers: processes.
+      recoveries: by function: what does a task again whose worker died.
+
     Raises (from run):
-      RuntimeError: a worker process died.
+      WorkerDied: a RuntimeError: a worker process died at a task without a recovery.
+      Exception: what a function raised.
     """
     if num_workers == 1:
         yield lambda function, tasks: map(function, tasks)
         return
-    # Forking starts at once and shares memory, but must not happen with threads about (TensorFlow's).
-    alone = threading.active_count() == 1 and "tensorflow" not in sys.modules and sys.platform == "linux"
-    context = multiprocessing.get_context("fork" if alone else "spawn")
-    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_prepare_worker)
+    pool = _Pool(num_workers, recoveries or {})
     try:
-        pool.submit(int)  # starts them now: what this process comes to hold is not theirs
-        yield lambda function, tasks: _run_in_order(pool, function, tasks, _IN_FLIGHT * num_workers)
+        yield pool.run
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.stop()
 
 
-def _run_in_order(pool: Executor, function: Callable[[T], R], tasks: Iterable[T], in_flight: int) -> Iterator[R]:
-    pending: deque[Future[R]] = deque()
+class _Pool:
+    def __init__(self, num_workers: int, recoveries: Mapping[Callable[[Any], Any], Recovery]) -> None:
+        # Forking starts at once and shares memory, but must not happen with threads about (TensorFlow's).
+        alone = threading.active_count() == 1 and "tensorflow" not in sys.modules and sys.platform == "linux"
+        self._context: Any = multiprocessing.get_context("fork" if alone else "spawn")
+        self._recoveries = recoveries
+        self._workers: list[_Worker] = []
+        try:
+            for _ in range(num_workers):  # now: what this process comes to hold is not theirs
+                self._workers.append(self._start())
+        except BaseException:
+            self.stop()
+            raise
+
+    def run(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
+        """Yields the results in the order of the tasks."""
+        numbered = enumerate(tasks)
+        waiting: dict[int, T] = {}  # handed out, without a result yet
+        results: dict[int, R] = {}
+        due, taken, exhausted = 0, 0, False
+        while True:
+            while not exhausted and taken - due < _IN_FLIGHT * len(self._workers):
+                worker = min(self._workers, key=lambda w: len(w.tasks))
+                if len(worker.tasks) >= _QUEUED:
+                    break
+                if (following := next(numbered, None)) is None:
+                    exhausted = True
+                    break
+                number, task = following
+                waiting[number], taken = task, taken + 1
+                self._hand(worker, number, function, task)
+            if due in results:
+                yield results.pop(due)
+                due += 1
+            elif exhausted and not waiting:
+                return
+            else:
+                self._receive(function, waiting, results)
+
+    def _hand(self, worker: _Worker, number: int, function: Callable[[T], R], task: T) -> None:
+        worker.tasks.append(number)
+        with contextlib.suppress(OSError):  # it is dead, which _receive sees
+            worker.pipe.send((number, function, task))
+
+    def _receive(self, function: Callable[[T], R], waiting: dict[int, T], results: dict[int, R]) -> None:
+        """Waits for results, and does again what a dead worker was at."""
+        by_pipe = {worker.pipe: worker for worker in self._workers}
+        for pipe in wait(list(by_pipe)):  # a dead worker's pipe is ready, too: at its end
+            worker = by_pipe[pipe]  # type: ignore[index]
+            try:
+                number, result, error = worker.pipe.recv()
+            except (EOFError, OSError, pickle.UnpicklingError):
+                self._replace(worker, function, waiting, results)
+                continue
+            if error is not None:
+                raise error
+            worker.tasks.remove(number)
+            del waiting[number]
+            results[number] = result
+
+    def _replace(self, dead: _Worker, function: Callable[[T], R], waiting: dict[int, T], results: dict[int, R]) -> None:
+        """Puts a new worker in the place of a dead one and gets the results that it owes."""
+        dead.process.join(_END_TIMEOUT_S)
+        death = Death(dead.process.exitcode)
+        _end(dead)
+        self._workers[self._workers.index(dead)] = new = self._start()
+        recovery = self._recoveries.get(function)
+        if dead.tasks and recovery is None:
+            raise WorkerDied(
+                f"a worker process was ended from outside ({death}); nothing was written; "
+                "run again, with fewer --num_workers if memory is short"
+            )
+        if not dead.tasks:
+            return
+        at, *others = dead.tasks
+        logging.warning("a worker process ended (%s): what it was at is done again, one by one", death)
+        assert recovery is not None
+        results[at] = recovery(waiting.pop(at), self._run_alone)
+        for number in others:
+            self._hand(new, number, function, waiting[number])
+
+    def _run_alone(self, function: Callable[[Any], Any], task: Any) -> Any:
+        """Returns function(task) of a new process, or the Death of that; raises what the function raised."""
+        worker = self._start()
+        try:
+            with contextlib.suppress(OSError):
+                worker.pipe.send((0, function, task))
+            try:
+                _, result, error = worker.pipe.recv()
+            except (EOFError, OSError, pickle.UnpicklingError):
+                worker.process.join(_END_TIMEOUT_S)
+                return Death(worker.process.exitcode)
+            if error is not None:
+                raise error
+            return result
+        finally:
+            _end(worker)
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        # Workers started later inherit the ends of this process, not those of the workers before them.
+        process = self._context.Process(target=_work, args=(theirs,), daemon=True)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # until it has handlers of its own
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+        return _Worker(process, ours)
+
+    def stop(self) -> None:
+        """Ends all workers, whatever they are at."""
+        for worker in self._workers:
+            _end(worker)
+
+
+def _end(worker: _Worker) -> None:
+    worker.process.kill()
+    worker.process.join(_END_TIMEOUT_S)
+    worker.pipe.close()
+
+
+def _work(pipe: Connection) -> None:
+    """Does tasks until the pipe ends, in a worker."""
+    _prepare_worker()
+    tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_take_in, args=(pipe, tasks), daemon=True).start()
+    while True:
+        number, function, task = tasks.get()
+        message: tuple[int, Any, Exception | None]
+        try:
+            message = number, function(task), None
+        except Exception as err:
+            message = number, None, _portable(err)
+        try:
+            pipe.send(message)
+        except OSError:  # the main process is gone
+            os._exit(1)
+
+
+def _take_in(pipe: Connection, tasks: queue.SimpleQueue) -> None:
+    """Takes tasks out of the pipe as they come: the main process never waits for a worker to be ready for one.
+
+    Ends this worker when the main process is gone, however it went: its end of the pipe is closed then.
+    """
+    while True:
+        try:
+            tasks.put(pipe.recv())
+        except (EOFError, OSError):
+            os._exit(1)
+
+
+def _portable(err: Exception) -> Exception:
+    """Returns the exception, or one of its words if it cannot be sent to another process."""
     try:
-        for task in tasks:
-            pending.append(pool.submit(function, task))
-            if len(pending) >= in_flight:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    except BrokenProcessPool as err:
-        raise RuntimeError(
-            "a worker process was ended from outside (out of memory, or killed); nothing was written; "
-            "run again, with fewer --num_workers if memory is short"
-        ) from err
+        pickle.loads(pickle.dumps(err))
+    except Exception:  # whatever its class does on copying
+        return RuntimeError(f"{type(err).__name__}: {err}")
+    return err
 
 
 def _prepare_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process handles it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     # Once 16 MiB were freed, glibc keeps blocks up to that size (mallopt(3), M_MMAP_THRESHOLD "is dynamic"), instead of
     # giving a picture's memory back to the kernel and getting it anew for the next.
     bytes(16 << 20)
@@ -74,6 +266,6 @@ def _prepare_worker() -> None:
 
 
 def _end_with(sentinel: int) -> None:
-    """Ends this worker when its parent is gone, however it went."""
-    multiprocessing.connection.wait([sentinel])
+    """Ends this worker when its parent is gone: other workers may hold the parent's end of the pipe open."""
+    wait([sentinel])
     os._exit(1)

@@ -124,6 +124,8 @@ def _open(data: bytes, path: str) -> Image.Image:
     except Image.UnidentifiedImageError as err:
         start = data[:8]
         raise BadFileError(path, f"is no picture that can be read (starts with {start!r}); replace it") from err
+    except MemoryError:
+        raise
     except Exception as err:  # Pillow's plug-ins raise what they like on damaged headers
         raise BadFileError(path, f"has a damaged header ({err}); replace it") from err
 
@@ -161,7 +163,7 @@ def _to_rgb(image: Image.Image, path: str) -> Image.Image:
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image)
         rgb = image.convert("RGB")
-    except BadFileError:
+    except (BadFileError, MemoryError):
         raise
     except Exception as err:  # Pillow's plug-ins raise what they like on damaged data
         raise BadFileError(path, f"cannot be decoded ({err}); replace it") from err

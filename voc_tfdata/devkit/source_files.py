@@ -8,6 +8,7 @@ A file is held as (container, offset, size), so that a picture in a folder and o
 
 from __future__ import annotations
 
+import errno
 import io
 import itertools
 import operator
@@ -23,6 +24,20 @@ from voc_tfdata.devkit.spill import Spill
 _FILES_AHEAD = 4
 _PIECE_BYTES = 1 << 20  # 1 MiB
 _BLOCK_FILES = 256
+# What open(2) and read(2) report of one file. All else (EMFILE, ENFILE, ENOMEM, EIO, ENOSPC ...) is of the machine.
+_FAULTS_OF_A_FILE = (
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENXIO,
+    errno.ENODEV,
+    errno.EINVAL,
+    errno.EILSEQ,
+)
 UNREADABLE = -1  # offset of what is no whole file in a .tar: a broken link, a sparse file, a pipe
 _SYSTEM_LITTER = ("thumbs.db", "desktop.ini", "@eadir", "__macosx", "lost+found")
 _File = tuple[str, str, int, int]  # stem, suffix, offset, size
@@ -148,6 +163,17 @@ class FilesByStem(Mapping[str, tuple[SourceFile, ...]]):
         return SourceFile(path, self._archive or container, offset, size)
 
 
+def as_bad_file(err: OSError, path: str) -> BadFileError:
+    """Returns a fault of a file as the error that names it.
+
+    Raises:
+      OSError: it is a fault of the machine (no memory, no descriptors, I/O): no file is to blame, and none is skipped.
+    """
+    if err.errno not in _FAULTS_OF_A_FILE:
+        raise OSError(err.errno, f"{err.strerror} (a fault of the machine, not of the file)", path) from err
+    return BadFileError(path, f"cannot be read ({err.strerror})")
+
+
 def read_pieces(file: SourceFile) -> Iterator[bytes]:
     """Yields the bytes of a file in pieces of up to 1 MiB.
 
@@ -164,7 +190,7 @@ def read_pieces(file: SourceFile) -> Iterator[bytes]:
                 left -= len(piece)
                 yield piece
     except OSError as err:
-        raise BadFileError(file.path, f"cannot be read ({err.strerror})") from err
+        raise as_bad_file(err, file.path) from err
     if file.offset and left:
         raise BadFileError(file.path, _describe_cut(file, file.size - left))
 
@@ -187,7 +213,7 @@ def _open_ahead(file: SourceFile) -> io.FileIO | BadFileError:
         stream = open(file.container, "rb", buffering=0)
         os.posix_fadvise(stream.fileno(), file.offset, file.size, os.POSIX_FADV_WILLNEED)
     except OSError as err:
-        return BadFileError(file.path, f"cannot be read ({err.strerror})")
+        return as_bad_file(err, file.path)
     return stream
 
 
@@ -201,7 +227,7 @@ def _read_opened(file: SourceFile, stream: io.FileIO | BadFileError) -> bytes | 
             stream.seek(file.offset)
             data = stream.read(file.size)
     except OSError as err:
-        return BadFileError(file.path, f"cannot be read ({err.strerror})")
+        return as_bad_file(err, file.path)
     if len(data) < file.size:
         return BadFileError(file.path, _describe_cut(file, len(data)))
     return data

@@ -96,9 +96,8 @@ def find_faults(records_dir: Path, split: Split, *, check: str) -> list[str]:
             faults.append(f"{path} has {size:,} bytes, the manifest says {shard.num_bytes:,}")
         elif check == "checksums" and (found := crc32c_of_file(path)) != shard.crc32c:
             faults.append(f"{path} is damaged or of another data set (crc32c {found}, manifest {shard.crc32c})")
-        faults.extend(
-            _index_faults(records_dir / index_name(shard.file), shard, path if check == "checksums" else None)
-        )
+        reads_frames = check == "checksums" and size == shard.num_bytes
+        faults.extend(_index_faults(records_dir / index_name(shard.file), shard, path if reads_frames else None))
     ids_path = records_dir / split.ids_file
     if not ids_path.exists():
         faults.append(f"{ids_path} is missing")
@@ -160,7 +159,7 @@ def _index_faults(path: Path, shard: Shard, shard_path: Path | None) -> list[str
     contiguous = len(frames) and frames[0, 0] == 0 and (frames[1:, 0] == ends[:-1]).all()
     if len(frames) != shard.num_examples or not contiguous or ends[-1] != shard.num_bytes:
         return [f"{path} does not fit {shard.file} ({len(frames)} lines, {shard.num_examples} records)"]
-    if shard_path is not None:
+    if shard_path is not None and len(frames):
         data = np.memmap(shard_path, np.uint8, "r")
         lengths = data[frames[:, :1] + np.arange(8)].copy().view("<u8")[:, 0]  # the first bytes of each frame
         wrong = np.flatnonzero(lengths != frames[:, 1] - HEADER_BYTES - FOOTER_BYTES)
