@@ -30,7 +30,7 @@ def describe_machine() -> dict[str, Any]:
     return {
         "cpu": _cpu_model(),
         "cores": count_cores(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "memory_gib": round(read_memory_bytes() / 2**30, 1),
         "system": f"{platform.system()} {platform.release()}",
         "versions": {"python": platform.python_version(), **versions},
     }
@@ -39,6 +39,14 @@ def describe_machine() -> dict[str, Any]:
 def count_cores() -> int:
     """Returns the number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def read_memory_bytes() -> int:
+    """Returns the memory of this machine, or of the container that it is, in bytes."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")  # cgroup v2
+    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else "max"
+    return min(whole, int(text)) if text.isdigit() else whole
 
 
 def read_peak_mb() -> float:

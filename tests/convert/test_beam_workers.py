@@ -89,7 +89,7 @@ def test_a_worker_that_cannot_write_ends_it_with_the_path(tmp_path: Path) -> Non
     with start_beam("DirectRunner", []) as run:
         (scanned,) = next(run(scan_chunk, [ScanTask(((image_id, (), xml),), ("dog", "sofa"))]))
         task = EncodeTask(
-            (pack_item(scanned.annotation, picture),), ("dog", "sofa"), 10**8, None, f"{tmp_path}/missing/part"
+            (pack_item(scanned.annotation, picture),), ("dog", "sofa"), 10**8, None, None, f"{tmp_path}/missing/part"
         )
         with pytest.raises(OSError, match="missing/part"):
             list(run(encode_chunk, [task]))

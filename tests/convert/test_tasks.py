@@ -48,7 +48,7 @@ def scan(folder: Path, xml: str, image_id: str = "a") -> ParsedAnnotation:
 
 
 def encode_task(items: list[bytes], part: Path | None, side: int | None = None) -> EncodeTask:
-    return EncodeTask(tuple(items), VOC_CLASSES, DEFAULT_MAX_PIXELS, side, str(part) if part else None)
+    return EncodeTask(tuple(items), VOC_CLASSES, DEFAULT_MAX_PIXELS, side, None, str(part) if part else None)
 
 
 def encode_one(tmp_path: Path, xml: str, picture: bytes, side: int | None = None) -> tuple[Encoded, dict]:

@@ -6,12 +6,16 @@ import io
 import struct
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tests.devkit_fixture import QUARTERS, draw_noise, draw_quarters, encode, is_close, plain_jpeg, quarters_of
+from voc_tfdata.devkit import jpeg
+from voc_tfdata.devkit.image_formats import quiet_pillow
 from voc_tfdata.devkit.images import load_upright_jpeg
 from voc_tfdata.devkit.source_files import BadFileError
 
@@ -22,7 +26,8 @@ ODD = "JPEG with stray bytes or an odd header stored as it is"
 
 def load(data: bytes, **options):
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a warning of Pillow names no file
+        warnings.simplefilter("error")
+        quiet_pillow()  # as every command does: a warning of Pillow names no file
         return load_upright_jpeg(data, path="JPEGImages/a.jpg", **options)
 
 
@@ -374,3 +379,135 @@ def test_a_stored_picture_can_be_decoded_by_tensorflow():
         pixels = tf.io.decode_jpeg(load(data).jpeg, channels=3).numpy()
         assert pixels.shape == (48, 64, 3)
         assert is_close([pixels[12, 16]], [RED], 40)
+
+
+def flip(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :]
+
+
+# What is behind the header of each kind: one flipped bit anywhere in it, and no half picture may pass.
+@pytest.mark.parametrize("kind", ["RGB", "L", "P", "I;16", "RGBA"])
+def test_no_flipped_bit_in_a_png_passes(kind):
+    picture = draw_noise(40, 30, seed=1)
+    if kind == "I;16":
+        picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    elif kind == "RGBA":
+        picture.putalpha(picture.convert("L"))
+    else:
+        picture = picture.convert(kind)
+    data = encode(picture, "PNG")
+    for place in np.random.default_rng(0).integers(data.index(b"IDAT"), data.index(b"IEND") - 4, 60).tolist():
+        with pytest.raises(BadFileError, match="a.jpg: "):
+            load(flip(data, place))
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP", "TIFF", "JPEG", "BMP", "PPM"])
+def test_what_pillow_refuses_with_its_checks_on_is_refused(file_format):
+    data = encode(draw_noise(40, 30, seed=1), file_format)
+    for place in np.random.default_rng(0).integers(40, len(data), 60).tolist():
+        damaged = flip(data, place)
+        try:
+            with Image.open(io.BytesIO(damaged)) as picture:
+                picture.load()
+        except Exception:
+            with pytest.raises(BadFileError, match="a.jpg: "):
+                load(damaged)
+
+
+def test_a_png_whose_checksum_only_is_wrong_is_refused():
+    data = encode(draw_quarters(), "PNG")
+    with pytest.raises(BadFileError, match="cannot be decoded .*IDAT"):
+        load(flip(data, data.index(b"IEND") - 6))  # in the four bytes of the checksum before the next length
+
+
+def lossless(data: bytes) -> bytes:
+    """Returns a JPEG whose frame marker says lossless."""
+    return data.replace(b"\xff\xc0", b"\xff\xc3", 1)
+
+
+def test_a_lossless_jpeg_never_reaches_the_decoder_that_crashes_on_it(monkeypatch):
+    monkeypatch.setattr(jpeg.simplejpeg, "decode_jpeg", lambda *args, **options: pytest.fail("it would crash"))
+    with pytest.raises(BadFileError, match="a.jpg: (cannot be decoded|has a damaged header)"):
+        load(lossless(encode(draw_quarters(), "JPEG")))  # the scan is no lossless one
+
+
+def test_rare_chroma_sampling_is_no_damage_and_is_reencoded():
+    data = encode(Image.new("RGB", (64, 64), (200, 30, 30)), "JPEG", subsampling="4:4:4")
+    frame = data.index(b"\xff\xc0")
+    odd = bytearray(data)
+    for k, factors in enumerate((0x22, 0x21, 0x11)):  # 2x2, 2x1 and 1x1: legal, and without a name
+        odd[frame + 11 + 3 * k] = factors
+    picture = load(bytes(odd))
+    assert "JPEG that the fast decoder does not know" in picture.changes[0]
+    assert tf.io.decode_jpeg(picture.jpeg).shape == (64, 64, 3)
+
+
+def test_an_icc_profile_behind_the_frame_header_is_no_damage():
+    data = encode(draw_quarters(), "JPEG", icc_profile=b"x" * 300)
+    start = data.index(b"\xff\xe2")
+    end = start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
+    rest = data[:start] + data[end:]
+    frame = rest.index(b"\xff\xc0")
+    after = frame + 2 + int.from_bytes(rest[frame + 2 : frame + 4], "big")
+    moved = rest[:after] + data[start:end] + rest[after:]
+    assert load(moved).jpeg == moved
+
+
+def test_grey_of_12_bits_is_scaled_by_its_own_bits():
+    # Two rows of four samples of 12 bits, packed: 0, 1365, 2730, 4095 are 0, 1/3, 2/3 and all of 4095.
+    row = b"\x00\x05\x55\xaa\xaf\xff"
+    entries = [(256, 3, 4), (257, 3, 2), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1), (278, 3, 2)]
+    entries += [(279, 4, 12)]
+    directory = struct.pack("<H", len(entries))
+    for tag, kind, value in entries:
+        directory += struct.pack("<HHII", tag, kind, 1, value)
+    data = b"II*\x00" + struct.pack("<I", 8 + 12) + row * 2 + directory + bytes(4)
+    grey = np.asarray(Image.open(io.BytesIO(load(data).jpeg)))[0, :, 0]
+    assert np.abs(grey.astype(int) - [0, 85, 170, 255]).max() <= 3
+
+
+def test_12_bits_in_a_16_bit_file_are_told():
+    grey = Image.fromarray(np.full((30, 40), 3000, np.uint16))
+    picture = load(encode(grey, "PNG"))
+    assert any("values stay below 4,096" in change for change in picture.changes)
+    full = load(encode(Image.fromarray(np.full((30, 40), 60_000, np.uint16)), "PNG"))
+    assert full.changes == ("PNG re-encoded as JPEG",)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"\x00\x00\x00\x18ftypheic" + bytes(30), "HEIC"),
+        (b"\x00\x00\x00\x18ftypavif" + bytes(30), "AVIF"),
+        (b"\xff\x0a" + bytes(30), "JPEG XL"),
+        (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"II*\x00\x10\x00\x00\x00CR\x02\x00" + bytes(40), "camera raw"),
+        (b"FUJIFILMCCD-RAW 0201", "camera raw"),
+    ],
+)
+def test_formats_that_are_known_and_not_read_are_named_with_the_remedy(data, name):
+    with pytest.raises(BadFileError, match=f"is {name}.* which is not read; convert it to JPEG or PNG"):
+        load(data)
+
+
+def test_a_progressive_jpeg_of_very_many_scans_is_refused():
+    data = encode(draw_quarters(), "JPEG", progressive=True)
+    scan = data.rindex(b"\xff\xda")
+    many = data[:scan] + data[scan:-2] * 201 + data[-2:]
+    with pytest.raises(BadFileError, match="has 2[01][0-9] scans, more than 200; save it anew"):
+        load(many)
+
+
+def test_a_picture_that_takes_more_memory_than_its_share_is_refused_from_its_header():
+    data = encode(Image.new("RGBA", (400, 300)), "PNG")
+    with pytest.raises(BadFileError, match="takes about 0.0 GB of memory to re-encode 400 x 300 pixels"):
+        load_upright_jpeg(data, path="a.png", max_bytes=400 * 300 * 12 - 1)
+    assert load_upright_jpeg(data, path="a.png", max_bytes=400 * 300 * 12).width == 400
+
+
+def test_threads_leave_pillows_limit_and_the_warnings_as_they_were():
+    limit, filters = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
+    data = encode(Image.new("RGBA", (40, 30)), "PNG")
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: load_upright_jpeg(data, path="a.png"), range(64)))
+    assert Image.MAX_IMAGE_PIXELS == limit and warnings.filters == filters

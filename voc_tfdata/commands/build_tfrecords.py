@@ -72,8 +72,10 @@ def main(argv: list[str]) -> int:
         )
     # Here, not on top: --help and a wrong flag answer without waiting for Pillow, lxml and numpy.
     from voc_tfdata.convert.build import build_records
+    from voc_tfdata.devkit.image_formats import quiet_pillow
     from voc_tfdata.records.describe import describe_manifest, describe_notices
 
+    quiet_pillow()
     report = build_records(
         voc_root,
         out_dir or "",

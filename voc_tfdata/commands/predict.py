@@ -13,6 +13,7 @@ from pathlib import Path
 from absl import flags, logging
 
 from voc_tfdata.commands.command_line import run_command
+from voc_tfdata.devkit.image_formats import quiet_pillow
 from voc_tfdata.devkit.images import load_upright_jpeg
 from voc_tfdata.devkit.source_files import BadFileError, as_bad_file
 from voc_tfdata.quiet import quiet_start
@@ -28,6 +29,7 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff") 
 def main(argv: list[str]) -> int:
     """Predicts what the command line names."""
     paths = find_pictures(argv)
+    quiet_pillow()
     with quiet_start():
         import numpy as np
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from voc_tfdata.convert import splits as splits_lib
-from voc_tfdata.machine import count_cores
+from voc_tfdata.machine import count_cores, read_memory_bytes
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class ConvertOptions:
     skip_bad: bool
     shorter_side: int | None
     max_pixels: int
+    max_bytes: int  # of memory that a worker may take for re-encoding an image
     overwrite: bool
     dry_run: bool
     runner: str  # of Apache Beam; "" for processes of this machine
@@ -74,16 +75,18 @@ def check_options(
         raise ValueError("the class list is empty or names a class twice (case does not matter)")
     if not runner and (runner_options or shared_dir):
         raise ValueError("--shared_dir and Beam's options are for a --runner; name one")
+    workers = num_workers or count_cores()
     return ConvertOptions(
         ratios={} if lists else splits_lib.parse_ratios(split_ratios or splits_lib.DEFAULT_RATIOS),
         lists=lists,
         seed=seed,
         num_shards=num_shards,
-        num_workers=num_workers or count_cores(),
+        num_workers=workers,
         classes=classes,
         skip_bad=on_error == "skip",
         shorter_side=store_size if store == "resized" else None,
         max_pixels=max_pixels,
+        max_bytes=read_memory_bytes() // (2 * workers),
         overwrite=overwrite,
         dry_run=dry_run,
         runner=runner,

@@ -180,6 +180,7 @@ def _make_tasks(
             classes=options.classes,
             max_pixels=options.max_pixels,
             shorter_side=options.shorter_side,
+            max_bytes=options.max_bytes,
             part_path=part_path,
             tag=_Chunk(split, shard, [counted_row(image) for image in images]),
         )

@@ -56,6 +56,7 @@ class EncodeTask:
     classes: tuple[str, ...]
     max_pixels: int
     shorter_side: int | None
+    max_bytes: int | None  # of memory that re-encoding an image may take
     part_path: str | None
     tag: Any = None  # comes back in the outcome
 
@@ -144,7 +145,11 @@ def _encode(
 ) -> tuple[bytes, list[Notice]]:
     if isinstance(data, BadFileError):
         raise data
-    image = load_upright_jpeg(data, path=picture.path, max_pixels=task.max_pixels, shorter_side=task.shorter_side)
+    if not picture.name.isascii() and not _is_utf8(picture.name):
+        raise BadFileError(ascii(picture.path), "bytes that are no UTF-8 in its name; rename it")
+    image = load_upright_jpeg(
+        data, path=picture.path, max_pixels=task.max_pixels, shorter_side=task.shorter_side, max_bytes=task.max_bytes
+    )
     notices = [Notice(change, f"{picture.path}: {change}") for change in image.changes if change != "shrunk"]
     payload = encode_example(
         image_id=annotation.image_id,
@@ -157,6 +162,15 @@ def _encode(
         num_classes=len(task.classes),
     )
     return frame_record(payload), notices
+
+
+def _is_utf8(name: str) -> bool:
+    """Returns whether a file's name can stand in a record: names may hold any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _normalised(

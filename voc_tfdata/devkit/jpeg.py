@@ -22,7 +22,16 @@ _APP1, _START_OF_SCAN = 0xE1, 0xDA
 _WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD9))
 _STRAY_BYTES = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 _SCAN_HEADER = re.compile(rb"(\xff\xda\x00(?:\x08\x01.{2}|\x0a\x02.{4}|\x0c\x03.{6})).{3}", re.DOTALL)
+# Frames that libjpeg-turbo's TurboJPEG interface decodes: with arithmetic coding, too. It crashes on a lossless one.
+_FAST_FRAMES = (*_PLAIN_FRAMES, 0xC9, 0xCA)
+# What it says of a JPEG that it has no way to decode (rare chroma sampling), or of a header that is cut off.
+_NOT_DAMAGE = ("Could not determine subsampling", "Could not determine colorspace", "Unsupported", "not supported")
+_MAX_SCANS = 200  # a progressive JPEG of an encoder has about ten; each costs the time of a whole picture
 _MAX_MENDS = 64  # decodings of a copy without what is odd
+
+
+class CannotDecode(Exception):
+    """The fast decoder does not know this kind of JPEG: another decoder has to say whether it is sound."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,13 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
     )
 
 
+def check_scans(data: bytes, header: JpegHeader, path: str) -> None:
+    """Raises BadFileError for a progressive JPEG made of so many scans that decoding it would take minutes."""
+    if header.frame not in _PLAIN_FRAMES[:2] and data.count(b"\xff\xda") > _MAX_SCANS:
+        scans = data.count(b"\xff\xda")  # coded data holds no such pair (ITU T.81, B.1.1.5)
+        raise BadFileError(path, f"has {scans:,} scans, more than {_MAX_SCANS}; save it anew")
+
+
 def check_jpeg(data: bytes, header: JpegHeader, path: str) -> tuple[str, ...]:
     """Decodes all of a JPEG; returns what is odd about it but harms nothing.
 
@@ -86,7 +102,10 @@ def check_jpeg(data: bytes, header: JpegHeader, path: str) -> tuple[str, ...]:
 
     Raises:
       BadFileError: truncated or damaged.
+      CannotDecode: the decoder does not know this kind of JPEG; that says nothing of its soundness.
     """
+    if header.frame not in _FAST_FRAMES or header.precision != 8:
+        raise CannotDecode(f"frame marker 0x{header.frame:02x}, {header.precision} bits")  # it may crash on these
     colours = "CMYK" if header.components == 4 else "GRAY"
 
     def decode(jpeg: bytes) -> str:
@@ -100,6 +119,8 @@ def check_jpeg(data: bytes, header: JpegHeader, path: str) -> tuple[str, ...]:
     warning = decode(data)
     if not warning:
         return ()
+    if any(words in warning for words in _NOT_DAMAGE):
+        raise CannotDecode(warning)
     if _is_only_odd(data, warning, decode):
         return ("JPEG with stray bytes or an odd header stored as it is",)
     raise BadFileError(path, f"is a truncated or damaged JPEG ({warning}); replace it")
