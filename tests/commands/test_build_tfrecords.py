@@ -53,7 +53,8 @@ def test_a_conversion_prints_a_table_and_exits_0(devkit: Path, tmp_path: Path) -
     assert lines[3].split()[:6] == ["test", "15", "0", "30", "15", "15"]
     assert any(line.split() == ["cow", "0", "(105)", "0", "(30)", "0", "(15)"] for line in lines)
     assert lines[-1].startswith(f"wrote {tmp_path}/out: 150 images in ") and "images/s" in lines[-1]
-    assert "37 warnings" in done.stderr and "class name spelt differently: 37" in done.stderr  # Sofa
+    assert "187 warnings" in done.stderr and "<size> is not the picture's: 150" in done.stderr
+    assert "class name spelt differently: 37" in done.stderr  # Sofa
     assert done.stderr.startswith("listing the files of ") and "Traceback" not in done.stderr
 
 

@@ -286,7 +286,9 @@ def test_plain_jpegs_keep_their_bytes_and_the_rest_is_counted(tmp_path: Path) ->
     for example in examples.values():
         digest = hashlib.sha256(example["image/encoded"][0]).hexdigest().encode()
         assert example["image/key/sha256"] == [digest] and example["image/format"] == [b"jpeg"]
-    assert kinds_of(report) == {"EXIF orientation applied": 1, "PNG re-encoded as JPEG": 1}
+    # <size> of the annotations is 32 x 24, the images have 64 x 48
+    sizes = {"<size> is not the picture's": 5}
+    assert kinds_of(report) == {"EXIF orientation applied": 1, "PNG re-encoded as JPEG": 1} | sizes
     assert "png.jpg" in "".join(w.text for w in report.warnings)
 
 
@@ -307,7 +309,8 @@ def test_store_resized_shrinks_the_shorter_side(tmp_path: Path) -> None:
     report, examples = convert_samples(tmp_path, samples, store="resized", store_size=30)
     assert (examples["a"]["image/width"], examples["a"]["image/height"]) == ([40], [30])
     assert examples["b"]["image/encoded"] == [plain_jpeg(COLOURS[1])]  # 32 x 24 is small enough
-    assert report.manifest.options["store_size"] == 30 and kinds_of(report) == {}
+    assert report.manifest.options["store_size"] == 30
+    assert kinds_of(report) == {"<size> is not the picture's": 1}  # 32 x 24 is said of a
 
 
 # P10
@@ -329,7 +332,7 @@ def test_an_id_in_two_lists_an_unknown_one_and_an_empty_list_are_refused(tmp_pat
     root = write_devkit(tmp_path / "VOC", TEN | {"pic": sample(xml=None)}, lists)
     for splits, message in (
         (("train", "val"), "1 image is in split 'train' and in 'val' .im1"),
-        (("bad",), "bad.txt names 1 ids .*: nobody"),
+        (("bad",), "bad.txt: names 1 ids .*: nobody"),
         (("train", "empty"), "empty.txt holds no id"),
         (("lone",), "none of the images in .*lone.txt has a file in .*Annotations"),
         (("train", "train"), "names a list twice"),
@@ -348,7 +351,88 @@ def test_a_listed_picture_without_annotation_is_left_out_and_counted(tmp_path: P
     )
     report = convert(root, tmp_path / "out", splits=("train",))
     assert ids_of(tmp_path / "out") == {"train": ("im0",)}
-    assert kinds_of(report) == {"picture without annotation": 1}  # "far" is in no list that was asked for
+    assert kinds_of(report) == {"picture without annotation": 2, "annotation in no list": 9}
+    texts = [notice.text for notice in report.warnings]
+    assert any(
+        "im1.xml is in no list that is used (train); left out: --splits=none takes all" in text for text in texts
+    )
+
+
+def test_splits_none_takes_all_annotations_whatever_the_lists(tmp_path: Path) -> None:
+    root = write_devkit(tmp_path / "VOC", TEN, {"trainval": ["im0", "im1"]})
+    report = convert(root, tmp_path / "some")
+    assert report.num_examples == 2 and kinds_of(report) == {"annotation in no list": 8}
+    report = convert(root, tmp_path / "all", splits=("none",))
+    assert report.num_examples == 10 and kinds_of(report) == {}
+    assert report.manifest.options["splits"] == ["none"]
+
+
+def test_a_list_of_a_whole_release_is_an_error_or_goes_on_with_what_is_there(tmp_path: Path) -> None:
+    root = write_devkit(tmp_path / "VOC", TEN, {"train": [*TEN, *(f"x{k}" for k in range(30))]})
+    with pytest.raises(ValueError, match="names 30 ids with neither .*x0, x1, .*and 20 more.*skip.*splits=none"):
+        convert(root, tmp_path / "out", splits=("train",))
+    report = convert(root, tmp_path / "out", splits=("train",), on_error="skip")
+    assert report.num_examples == 10 and "names 30 ids" in report.manifest.skipped[0]["reason"]
+
+
+def flat(folder: Path, names: dict[str, str]) -> None:
+    """Writes annotations beside their images into one folder."""
+    root = write_devkit(folder.with_name(f"{folder.name}_kit"), {stem: sample(name) for stem, name in names.items()})
+    folder.mkdir(parents=True)
+    for path in [*(root / "Annotations").iterdir(), *(root / "JPEGImages").iterdir()]:
+        path.rename(folder / path.name)
+    shutil.rmtree(root)
+
+
+def test_annotations_beside_their_images_in_one_folder(tmp_path: Path) -> None:
+    flat(tmp_path / "own", {"a": "dog", "b": "cat"})
+    assert convert(tmp_path / "own", tmp_path / "out").num_examples == 2
+    assert convert(tmp_path, tmp_path / "again").num_examples == 2  # the only one below what was given
+
+
+def test_roboflows_folders_are_the_splits(tmp_path: Path) -> None:
+    for split, names in (("train", {"a": "dog", "b": "cat"}), ("valid", {"c": "cow"}), ("test", {"d": "bus"})):
+        flat(tmp_path / "own" / split, names)
+    report = build_records(tmp_path / "own", tmp_path / "out", num_workers=1)
+    assert {split: set(ids) for split, ids in ids_of(tmp_path / "out").items()} == {
+        "train": {"a", "b"},
+        "val": {"c"},
+        "test": {"d"},
+    }
+    assert kinds_of(report) == {}
+    mixed = convert(tmp_path / "own", tmp_path / "mixed", split_ratios="train=0.5,val=0.5")
+    assert {name: split.num_examples for name, split in mixed.manifest.splits.items()} == {"train": 2, "val": 2}
+    flat(tmp_path / "twice" / "train", {"a": "dog"})
+    flat(tmp_path / "twice" / "test", {"a": "dog"})
+    with pytest.raises(ValueError, match="several annotations of one stem: a.xml, a.xml"):
+        convert(tmp_path / "twice", tmp_path / "none")
+
+
+def test_folders_of_other_names_are_found_or_named(tmp_path: Path) -> None:
+    root = write_devkit(tmp_path / "VOC", {"a": sample("dog")})
+    (root / "Annotations").rename(root / "annotations")
+    (root / "JPEGImages").rename(root / "Images")
+    assert convert(root, tmp_path / "case").num_examples == 1
+    (root / "annotations").rename(root / "labels")
+    (root / "Images").rename(root / "photos")
+    with pytest.raises(FileNotFoundError, match="others are named by --annotations_dir and --images_dir"):
+        convert(root, tmp_path / "none")
+    report = convert(root, tmp_path / "named", annotations_dir="labels", images_dir="photos")
+    assert report.num_examples == 1
+    outside = convert(
+        tmp_path, tmp_path / "outside", annotations_dir=str(root / "labels"), images_dir=str(root / "photos")
+    )
+    assert outside.num_examples == 1
+
+
+def test_stem_and_image_that_differ_in_case_only(tmp_path: Path) -> None:
+    root = write_devkit(tmp_path / "VOC", {"0af": sample("dog")})
+    (root / "JPEGImages" / "0af.jpg").rename(root / "JPEGImages" / "0AF.jpg")
+    report = convert(root, tmp_path / "out")
+    assert kinds_of(report) == {"picture differs in case": 1}
+    shutil.copy(root / "JPEGImages" / "0AF.jpg", root / "JPEGImages" / "0Af.jpg")
+    with pytest.raises(ValueError, match="0af.xml: no picture 0af.jpg"):
+        convert(root, tmp_path / "two")
 
 
 def test_files_outside_the_lists_are_not_looked_at(tmp_path: Path) -> None:
@@ -603,3 +687,42 @@ def _convert_with_a_file_size_limit(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, before)
+
+
+def test_unknown_classes_are_all_named_with_counts_and_the_way_on(tmp_path: Path) -> None:
+    samples = {"a": sample("helmet", "vest", "helmet"), "b": sample("helmet"), "c": sample("dog"), "d": sample("qqqq")}
+    root = write_devkit(tmp_path / "VOC", samples)
+    with pytest.raises(ValueError) as caught:
+        convert(root, tmp_path / "out")
+    text = str(caught.value)
+    assert "unknown classes, with their objects: 'helmet' (3), 'vest' (1), 'qqqq' (1)\n--classes=auto takes" in text
+    assert "nearest known" not in next(line for line in text.splitlines() if "'qqqq'" in line and "d.xml" in line)
+
+
+def test_classes_auto_takes_the_names_that_occur(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    samples = {"a": sample("vest", "Helmet"), "b": sample("helmet", "helmet"), "c": sample("qqqq")}
+    root = write_devkit(tmp_path / "VOC", samples)
+    with caplog.at_level("INFO"):
+        report = convert(root, tmp_path / "out", classes="auto")
+    assert report.manifest.classes == ("helmet", "qqqq", "vest")
+    assert "--classes=auto: helmet (3), qqqq (1), vest (1)" in caplog.text
+    assert report.manifest.splits["all"].positives == {"helmet": 2, "qqqq": 1, "vest": 1}
+    with pytest.raises(ValueError, match="--classes=auto: no annotation in .* holds an object"):
+        convert(write_devkit(tmp_path / "none", {"a": sample()}), tmp_path / "no", classes="auto")
+
+
+def test_a_size_that_is_not_the_pictures_is_told_and_a_rescaled_copys_boxes_follow_it(tmp_path: Path) -> None:
+    box = object_xml("dog", box=(8, 12, 32, 24))
+    half = annotation_xml(box, filename="half.jpg", width=64, height=48)  # the image is 32 x 24
+    other = annotation_xml(box, filename="other.jpg", width=64, height=64)
+    root = write_devkit(tmp_path / "VOC", {"half": sample(xml=half), "other": sample(xml=other), "good": sample("dog")})
+    report = convert(root, tmp_path / "out")
+    examples = read_examples(tmp_path / "out")
+    assert kinds_of(report) == {"<size> is not the picture's": 2}
+    texts = sorted(notice.text for notice in report.warnings)
+    assert "half.xml: <size> is 64 x 48" in texts[0] and "taken as drawn on a copy of that size" in texts[0]
+    assert "other.xml: <size> is 64 x 64" in texts[1] and "doubtful" in texts[1]
+    sides = ("xmin", "ymin", "xmax", "ymax")
+    # 8 / 64, 12 / 48, 32 / 64, 24 / 48 of the copy; as they are 8 / 32, 12 / 24, 32 / 32, 24 / 24 of the image
+    assert [examples["half"][f"image/object/bbox/{s}"][0] for s in sides] == [0.125, 0.25, 0.5, 0.5]
+    assert [examples["other"][f"image/object/bbox/{s}"][0] for s in sides] == [0.25, 0.5, 1.0, 1.0]

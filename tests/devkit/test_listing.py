@@ -109,7 +109,10 @@ def test_pipes_and_sockets_are_not_waited_for(tmp_path: Path) -> None:
             "VOC2012 .give one",
         ),
         (["a/b/VOC2012/Annotations"], "no folders Annotations/ and JPEGImages/"),
-        (["a/VOC2012/Annotations", "a/VOC2012/JPEGImages"], "found: .*a/VOC2012 .give one of these"),
+        (
+            ["a/VOC2007/Annotations", "a/VOC2007/JPEGImages", "a/VOC2012/Annotations", "a/VOC2012/JPEGImages"],
+            "found: .*a/VOC2007, .*a/VOC2012 .give one of these",
+        ),
     ],
 )
 def test_a_folder_that_is_no_devkit_is_refused_with_what_was_found(tmp_path: Path, folders, message) -> None:

@@ -157,9 +157,10 @@ def test_an_empty_list_is_an_error(listed: Devkit, data: bytes) -> None:
         read_list_of(listed, data)
 
 
-def test_unknown_ids_are_an_error_that_names_them(listed: Devkit) -> None:
-    with pytest.raises(ValueError, match="it.txt names 3 ids with neither .*: 7, 8 2, photo; correct the list"):
-        read_list_of(listed, b"1\n7\n8 2\nphoto\n")
+def test_unknown_ids_are_named(listed: Devkit) -> None:
+    write_list(Path(listed.root), "it", b"1\n7\n8 2\nphoto\n")
+    split_list = read_split_list(open_devkit(listed.root), "it")
+    assert split_list.unknown == ("7", "8 2", "photo") and list(split_list) == ["1"]
 
 
 def test_a_list_in_an_unknown_encoding_is_an_error(listed: Devkit) -> None:

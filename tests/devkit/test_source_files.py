@@ -29,20 +29,21 @@ def test_the_stem_is_the_name_less_its_last_suffix(name: str, stem: str) -> None
 
 
 def test_files_are_found_by_stem_and_by_name() -> None:
-    rows = [(".jpg", "", 0, 6), ("a", "", 0, 4), ("a", ".jpg", 0, 3), ("a", ".png", 7, 2), ("a.b", ".jpg", 0, 5)]
-    rows.append(("b", ".jpg", 0, 1))
-    files = FilesByStem("VOC/JPEGImages/", rows)
+    rows = [(".jpg", "", 0, 6, 0), ("a", "", 0, 4, 0), ("a", ".jpg", 0, 3, 0), ("a", ".png", 7, 2, 0)]
+    rows.append(("a.b", ".jpg", 0, 5, 0))
+    rows.append(("b", ".jpg", 0, 1, 0))
+    files = FilesByStem(["VOC/JPEGImages/"], rows)
     assert list(files) == [".jpg", "a", "a.b", "b"] and len(files) == 4
     assert [(f.name, f.offset, f.size) for f in files["a"]] == [("a", 0, 4), ("a.jpg", 0, 3), ("a.png", 7, 2)]
     assert files["b"] == (SourceFile("VOC/JPEGImages/b.jpg", "VOC/JPEGImages/b.jpg", 0, 1),)
     assert "a.b.jpg" not in files and files.get("c") is None and files.get("") is None
     assert files.named("a.png") == files["a"][2] and files.named("a.jpeg") is None and files.named("c") is None
-    assert FilesByStem("it.tar/VOC/", rows, "it.tar")["b"][0].container == "it.tar"
+    assert FilesByStem(["it.tar/VOC/"], rows, "it.tar")["b"][0].container == "it.tar"
 
 
 def test_there_may_be_more_files_than_are_looked_into_at_once() -> None:
-    rows = [(f"{k:05}", suffix, 0, k) for k in range(2000) for suffix in (".jpg", ".png")[: 1 + (k % 3 == 0)]]
-    files = FilesByStem("", rows)
+    rows = [(f"{k:05}", suffix, 0, k, 0) for k in range(2000) for suffix in (".jpg", ".png")[: 1 + (k % 3 == 0)]]
+    files = FilesByStem([""], rows)
     assert list(files) == [f"{k:05}" for k in range(2000)] and len(files) == 2000
     for k in (*range(2000), *range(1999, 0, -7)):
         assert [f.size for f in files[f"{k:05}"]] == [k] * (1 + (k % 3 == 0))

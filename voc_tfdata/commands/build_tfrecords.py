@@ -11,6 +11,7 @@ Bad files are all named in one run and nothing is written; --on_error=skip goes 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -27,14 +28,23 @@ _SPLIT_RATIOS = flags.DEFINE_string(
     "Shares of the splits, stratified over the labels; without it and --splits: train=0.7,val=0.2,test=0.1. Deals out "
     "the ids of ImageSets/Main/trainval.txt where there is one, else all.",
 )
-_SPLITS = flags.DEFINE_list("splits", [], "Lists in ImageSets/Main to use instead, e.g. train,val,test.")
+_SPLITS = flags.DEFINE_list(
+    "splits", [], "Lists in ImageSets/Main to use instead, e.g. train,val,test; none: use no list, all annotations."
+)
+_ANNOTATIONS_DIR = flags.DEFINE_string(
+    "annotations_dir", "", "Folder of the annotations, below --voc_root or absolute, if it has another name."
+)
+_IMAGES_DIR = flags.DEFINE_string("images_dir", "", "Folder of the images, likewise.")
 _SEED = flags.DEFINE_integer("seed", 0, "Fixes the splits and the order of the records.")
 _NUM_SHARDS = flags.DEFINE_integer(
     "num_shards", None, "Shards of each split (default: as many as make about 128 MiB each).", lower_bound=1
 )
 _NUM_WORKERS = flags.DEFINE_integer("num_workers", None, "Processes (default: one a core).", lower_bound=1)
 _CLASSES = flags.DEFINE_string(
-    "classes", None, f"File with one class name a line (default: the {len(VOC_CLASSES)} of PASCAL VOC)."
+    "classes",
+    None,
+    f"File of class names (a name a line, label_map.pbtxt, labelmap.txt, data.yaml), or auto: the names that occur "
+    f"(default: the {len(VOC_CLASSES)} of PASCAL VOC).",
 )
 _ON_ERROR = flags.DEFINE_enum(
     "on_error", "fail", ["fail", "skip"], "fail: name every bad file and write nothing. skip: go on without them."
@@ -84,7 +94,7 @@ def main(argv: list[str]) -> int:
         seed=_SEED.value,
         num_shards=_NUM_SHARDS.value,
         num_workers=_NUM_WORKERS.value,
-        classes=read_classes(_CLASSES.value) if _CLASSES.value else VOC_CLASSES,
+        classes=_choose_classes(),
         on_error=_ON_ERROR.value,
         store=_STORE.value,
         store_size=_STORE_SIZE.value,
@@ -94,6 +104,8 @@ def main(argv: list[str]) -> int:
         runner=_RUNNER.value,
         runner_options=argv,
         shared_dir=_SHARED_DIR.value,
+        annotations_dir=_ANNOTATIONS_DIR.value,
+        images_dir=_IMAGES_DIR.value,
     )
     if report.warnings:
         print(f"{len(report.warnings)} warnings\n{describe_notices(report.warnings)}", file=sys.stderr)
@@ -106,6 +118,12 @@ def main(argv: list[str]) -> int:
     done = f"wrote {report.out_dir}" if report.written else "dry run, nothing written"
     print(f"\n{done}: {report.num_examples:,} images in {report.seconds:.1f} s ({rate:,.0f} images/s)")
     return 0
+
+
+def _choose_classes() -> Sequence[str] | str:
+    if not _CLASSES.value:
+        return VOC_CLASSES
+    return "auto" if _CLASSES.value == "auto" else read_classes(_CLASSES.value)
 
 
 def run() -> None:

@@ -21,10 +21,10 @@ from pathlib import Path
 from absl import logging
 
 from voc_tfdata.classes import VOC_CLASSES
-from voc_tfdata.convert.options import ConvertOptions, check_options
+from voc_tfdata.convert.options import AUTO_CLASSES, ConvertOptions, check_options
 from voc_tfdata.convert.plan import ConversionPlan, count_splits, make_plan
 from voc_tfdata.convert.publish import publish, stage
-from voc_tfdata.convert.scan import Problems
+from voc_tfdata.convert.scan import Problems, find_classes
 from voc_tfdata.convert.shards import BadFilesError, write_shards
 from voc_tfdata.convert.tasks import RECOVERIES
 from voc_tfdata.convert.worker_pool import Run, start_workers
@@ -64,7 +64,7 @@ def build_records(
     seed: int = 0,
     num_shards: int | None = None,
     num_workers: int | None = None,
-    classes: Sequence[str] = VOC_CLASSES,
+    classes: Sequence[str] | str = VOC_CLASSES,
     on_error: str = "fail",
     store: str = "original",
     store_size: int = 256,
@@ -74,6 +74,8 @@ def build_records(
     runner: str = "",
     runner_options: Sequence[str] = (),
     shared_dir: str = "",
+    annotations_dir: str = "",
+    images_dir: str = "",
 ) -> BuildReport:
     """Writes the records of a devkit and returns what was done. The same input and options give the same bytes.
 
@@ -83,11 +85,12 @@ def build_records(
         built in a temporary folder (TMPDIR) and uploaded, the manifest last.
       split_ratios: e.g. "train=0.7,val=0.2,test=0.1" (the default): stratified over the labels, of the ids in
         ImageSets/Main/trainval.txt where that exists, else of all annotated images.
-      splits: names of lists in ImageSets/Main instead, e.g. ("train", "val", "test").
+      splits: names of lists in ImageSets/Main instead, e.g. ("train", "val", "test"); ("none",) ignores all lists and
+        deals out every annotated image by split_ratios.
       seed: fixes the split and the order of the records.
       num_shards: of each split; by default as many as make about 128 MiB each. Never more than it has images.
       num_workers: processes; by default one a core. With more than one, call this under `if __name__ == "__main__"`.
-      classes: class names, in label order.
+      classes: class names, in label order; "auto" takes the names that occur, sorted.
       on_error: "fail" reports all bad files and writes nothing; "skip" goes on without them, named and counted.
       store: "original" keeps the pictures' own size, "resized" shrinks the shorter side to store_size.
       store_size: pixels.
@@ -97,6 +100,8 @@ def build_records(
       runner: name of an Apache Beam runner that does the work, instead of num_workers processes; its machines must see
         voc_root, out_dir and shared_dir at the same paths.
       runner_options: Beam's own options, e.g. ["--flink_master=host:8081"].
+      annotations_dir: folder of the annotations, below voc_root or absolute, where find_layout knows no such layout.
+      images_dir: folder of the images, likewise.
       shared_dir: folder for what Beam's workers and this process hand each other; by default a temporary one.
 
     Raises:
@@ -113,7 +118,7 @@ def build_records(
         seed=seed,
         num_shards=num_shards,
         num_workers=num_workers,
-        classes=tuple(classes),
+        classes=AUTO_CLASSES if classes == "auto" else tuple(classes),
         on_error=on_error,
         store=store,
         store_size=store_size,
@@ -123,6 +128,8 @@ def build_records(
         runner=runner,
         runner_options=tuple(runner_options),
         shared_dir=shared_dir,
+        annotations_dir=annotations_dir,
+        images_dir=images_dir,
     )
     return _build(*_check_places(voc_root, out_dir, options), options)
 
@@ -131,7 +138,11 @@ def _build(voc_root: str | Path, out_dir: str | Path, options: ConvertOptions) -
     start = time.monotonic()
     logging.info("listing the files of %s", voc_root)
     with _start(voc_root, options) as run:
-        devkit = open_devkit(voc_root)
+        devkit = open_devkit(voc_root, annotations_dir=options.annotations_dir, images_dir=options.images_dir)
+        if options.default_splits and devkit.split_ids:  # folders that stand for splits
+            options = replace(options, lists=tuple(devkit.split_ids), ratios={})
+        if options.classes == AUTO_CLASSES:
+            options = replace(options, classes=find_classes(devkit, run))
         found = Problems()
         plan = make_plan(devkit, options, run, found)
         blank = _describe(options)
@@ -193,7 +204,7 @@ def _describe(options: ConvertOptions) -> Manifest:
         seed=options.seed,
         options={
             "split_ratios": dict(options.ratios) or None,
-            "splits": list(options.lists) or None,
+            "splits": ["none"] if options.ignore_lists else list(options.lists) or None,
             "num_shards": options.num_shards,
             "store": "resized" if options.shorter_side else "original",
             "store_size": options.shorter_side,

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from voc_tfdata.convert import splits as splits_lib
 from voc_tfdata.machine import count_cores, read_memory_bytes
 
+AUTO_CLASSES = ("",)  # the class names that occur: found when the devkit is open
+
 
 @dataclass(frozen=True)
 class ConvertOptions:
@@ -18,6 +20,10 @@ class ConvertOptions:
 
     ratios: Mapping[str, float]  # empty when lists are used
     lists: tuple[str, ...]  # empty when ratios are used
+    default_splits: bool  # neither was given
+    ignore_lists: bool  # --splits=none
+    annotations_dir: str
+    images_dir: str
     seed: int
     num_shards: int | None
     num_workers: int
@@ -47,6 +53,8 @@ def check_options(
     max_pixels: int,
     overwrite: bool,
     dry_run: bool,
+    annotations_dir: str,
+    images_dir: str,
     runner: str,
     runner_options: tuple[str, ...],
     shared_dir: str,
@@ -56,6 +64,9 @@ def check_options(
     Raises:
       ValueError: one is out of range, or two exclude each other.
     """
+    default_splits, ignore_lists = not split_ratios and not lists, lists == ("none",)
+    if ignore_lists:
+        lists = ()
     if split_ratios and lists:
         raise ValueError("--split_ratios and --splits exclude each other; give one of them")
     for name in lists:
@@ -79,6 +90,10 @@ def check_options(
     return ConvertOptions(
         ratios={} if lists else splits_lib.parse_ratios(split_ratios or splits_lib.DEFAULT_RATIOS),
         lists=lists,
+        default_splits=default_splits,
+        ignore_lists=ignore_lists,
+        annotations_dir=annotations_dir,
+        images_dir=images_dir,
         seed=seed,
         num_shards=num_shards,
         num_workers=workers,

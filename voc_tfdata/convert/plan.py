@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import google_crc32c
@@ -24,9 +24,9 @@ from voc_tfdata.convert.options import ConvertOptions
 from voc_tfdata.convert.scan import Image, Images, Problems, label_set, scan
 from voc_tfdata.convert.tasks import IGNORED, POSITIVE
 from voc_tfdata.convert.worker_pool import Run
-from voc_tfdata.devkit.listing import Devkit
+from voc_tfdata.devkit.listing import Devkit, some_of
 from voc_tfdata.devkit.pairing import SplitList, read_split_list
-from voc_tfdata.devkit.source_files import Notice
+from voc_tfdata.devkit.source_files import BadFileError, Notice
 from voc_tfdata.devkit.spill import Sorter
 from voc_tfdata.records.manifest import Shard, Split
 from voc_tfdata.records.tfrecord import ids_name
@@ -111,7 +111,7 @@ def make_plan(devkit: Devkit, options: ConvertOptions, run: Run, found: Problems
       OSError: the temporary folder is full.
     """
     found.warnings.extend(devkit.list_warnings())
-    if not options.lists and "trainval" not in devkit.lists:
+    if not options.lists and (options.ignore_lists or "trainval" not in devkit.lists):
         logging.info("reading %d annotations", len(devkit.annotations))
         images = scan(devkit, ((i, ()) for i in devkit.annotations), options.classes, run, found)
         left_out = (i for i in devkit.pictures if i not in devkit.annotations)
@@ -127,6 +127,7 @@ def make_plan(devkit: Devkit, options: ConvertOptions, run: Run, found: Problems
         wanted = (listed for listed in splits.merge_lists(lists) if listed[0] in devkit.annotations)
         images = scan(devkit, wanted, options.classes, run, found)
         left_out = (i for i, _ in splits.merge_lists(lists) if i not in devkit.annotations)
+        _tell_unlisted(devkit, names, lists, found)
     for file in itertools.chain.from_iterable(devkit.pictures[i] for i in left_out):
         if images.adopted.named(file.name) is None:
             notice = Notice("picture without annotation", f"{file.path} has no annotation; left out")
@@ -156,9 +157,37 @@ def _read_lists(devkit: Devkit, names: Sequence[str], found: Problems) -> list[S
     splits.check_disjoint(lists)
     for split_list in lists.values():
         found.warnings.extend(split_list.list_warnings())
+        if split_list.unknown:
+            unknown = split_list.unknown
+            reason = f"names {len(unknown)} ids with neither annotation nor picture in {devkit.root}: "
+            advice = "--on_error=skip goes on without them, --splits=none ignores the lists"
+            found.errors.append(BadFileError(split_list.path, f"{reason}{some_of(list(unknown))}; {advice}"))
         if not any(image_id in devkit.annotations for image_id in split_list):
             raise ValueError(f"none of the images in {split_list.path} has a file in {devkit.root}/Annotations")
     return list(lists.values())
+
+
+def _tell_unlisted(devkit: Devkit, names: Sequence[str], lists: Sequence[SplitList], found: Problems) -> None:
+    """Warns of every annotation, and every image without one, that no list which is used names."""
+    used = ", ".join(names)
+    for image_id in _unlisted(devkit.annotations, lists):
+        text = f"{devkit.annotations[image_id][0].path} is in no list that is used ({used}); left out: "
+        found.warnings.add(Notice("annotation in no list", f"{text}--splits=none takes all annotations"))
+    for image_id in _unlisted(devkit.pictures, lists):
+        if image_id not in devkit.annotations:
+            text = f"{devkit.pictures[image_id][0].path} has no annotation and is in no list that is used; left out"
+            found.warnings.add(Notice("picture without annotation", text))
+
+
+def _unlisted(ids: Iterable[str], lists: Sequence[SplitList]) -> Iterator[str]:
+    """Yields those of the ids that no list names; both come in increasing order."""
+    listed = (image_id for image_id, _ in splits.merge_lists(lists))
+    next_listed = next(listed, None)
+    for image_id in ids:
+        while next_listed is not None and next_listed < image_id:
+            next_listed = next(listed, None)
+        if image_id != next_listed:
+            yield image_id
 
 
 def _put_in_order(images: Images, options: ConvertOptions) -> ConversionPlan:

@@ -16,8 +16,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from voc_tfdata.convert.tasks import NO_OBJECT, ScanTask, pack_item, scan_chunk
+from absl import logging
+
+from voc_tfdata.convert.tasks import NO_OBJECT, ScanTask, count_class_names, pack_item, scan_chunk
 from voc_tfdata.convert.worker_pool import Run
+from voc_tfdata.devkit.annotations import fold_class_name
 from voc_tfdata.devkit.listing import Devkit
 from voc_tfdata.devkit.pairing import find_picture
 from voc_tfdata.devkit.source_files import BadFileError, FilesByStem, Notice, SourceFile, stem_of
@@ -116,8 +119,29 @@ def scan(
     refused = list(_settle(claims, found))
     label_sets.subtract(label_set(claim.labels) for claim in refused)
     claimed = (claim.picture for claim in claims)
-    adopted = FilesByStem("", ((*picture, 0, 0) for picture, _ in itertools.groupby(claimed)))
+    adopted = FilesByStem([""], ((*picture, 0, 0, 0) for picture, _ in itertools.groupby(claimed)))
     return Images(images, frozenset(claim.image_id for claim in refused), +label_sets, adopted)
+
+
+def find_classes(devkit: Devkit, run: Run) -> tuple[str, ...]:
+    """Returns the class names that occur in the annotations, sorted, and logs how often each does.
+
+    Names that differ in case or in Unicode normal form only are one: the spelling that is most frequent.
+
+    Raises:
+      ValueError: no annotation holds an object.
+    """
+    spellings: dict[str, Counter[str]] = {}
+    tasks = _make_tasks(devkit, ((i, ()) for i in devkit.annotations), (), Problems())
+    for counts in run(count_class_names, tasks):
+        for name, count in counts.items():
+            spellings.setdefault(fold_class_name(name), Counter())[name] += count
+    if not spellings:
+        raise ValueError(f"--classes=auto: no annotation in {devkit.root} holds an object with a name")
+    found = {max(sorted(names), key=lambda n: names[n]): sum(names.values()) for names in spellings.values()}
+    classes = tuple(sorted(found))
+    logging.info("--classes=auto: %s", ", ".join(f"{name} ({found[name]})" for name in classes))
+    return classes
 
 
 def label_set(labels: bytes) -> bytes:

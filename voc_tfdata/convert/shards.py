@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from voc_tfdata.convert.plan import ConversionPlan, CountedRow, SplitCounts, cou
 from voc_tfdata.convert.scan import Image, Problems
 from voc_tfdata.convert.tasks import Encoded, EncodeTask, encode_chunk
 from voc_tfdata.convert.worker_pool import Run
+from voc_tfdata.devkit.annotations import UnknownClassError
 from voc_tfdata.devkit.source_files import BadFileError
 from voc_tfdata.records.manifest import Shard, Split
 from voc_tfdata.records.tfrecord import format_index, ids_name, index_name, shard_name
@@ -29,6 +31,7 @@ _ENCODE_CHUNK = 64  # pictures a task: about 6 MB
 _COPY_BYTES = 1 << 20  # 1 MiB
 _SPARE_PARTS = 16  # part files kept to be written over
 _LOG_INTERVAL_S = 10.0
+_SHOWN_CLASSES = 50
 
 
 class BadFilesError(ValueError):
@@ -43,7 +46,18 @@ class BadFilesError(ValueError):
     def __str__(self) -> str:
         lines = "\n".join(f"  {err}" for err in self.errors)
         files = "bad file" if len(self.errors) == 1 else "bad files"
-        return f"{len(self.errors)} {files}, {self.what}:\n{lines}\n{self.advice}"
+        return f"{len(self.errors)} {files}, {self.what}:\n{lines}\n{self._list_unknown_classes()}{self.advice}"
+
+    def _list_unknown_classes(self) -> str:
+        names = Counter(n for err in self.errors if isinstance(err, UnknownClassError) for n in err.class_names)
+        if not names:
+            return ""
+        shown = [f"{name[:100]!r} ({count})" for name, count in names.most_common(_SHOWN_CLASSES)]
+        more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+        return (
+            f"unknown classes, with their objects: {', '.join(shown)}{more}\n"
+            "--classes=auto takes the names that occur, --classes=FILE those of a list of your own\n"
+        )
 
 
 class _Chunk(NamedTuple):

@@ -13,12 +13,13 @@ import hashlib
 import operator
 import os
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from voc_tfdata.convert.worker_pool import Death, Recovery, RunAlone, WorkerDied
-from voc_tfdata.devkit.annotations import Annotation, parse_annotation
+from voc_tfdata.devkit.annotations import Annotation, list_class_names, parse_annotation
 from voc_tfdata.devkit.images import UprightJpeg, load_upright_jpeg
 from voc_tfdata.devkit.source_files import BadFileError, Notice, SourceFile, read_ahead
 from voc_tfdata.records.examples import ExampleObject, encode_example, label_vectors
@@ -77,6 +78,17 @@ def scan_chunk(task: ScanTask) -> list[ParsedAnnotation | BadFileError]:
     """Returns for each annotation what it says, or why it cannot be used."""
     contents = read_ahead(file for _, _, file in task.files)
     return [_scan(*file, data, task.classes) for file, data in zip(task.files, contents, strict=True)]
+
+
+def count_class_names(task: ScanTask) -> Counter[str]:
+    """Returns how many objects of each class name some annotations hold; bad ones are told when they are scanned."""
+    counts: Counter[str] = Counter()
+    files = [file for _, _, file in task.files]
+    for file, data in zip(files, read_ahead(files), strict=True):
+        if isinstance(data, bytes):
+            with contextlib.suppress(BadFileError):
+                counts.update(list_class_names(data, path=file.path))
+    return counts
 
 
 def _scan(
@@ -188,6 +200,11 @@ def _normalised(
     turned = image.orientation >= 5 and not unturned
     width, height = image.original_width, image.original_height
     width, height = (height, width) if turned else (width, height)
+    said = annotation.width, annotation.height
+    if said[0] and said[1] and not unturned and said != (width, height):
+        notices.append(_size_notice(said[0], said[1], width, height, picture))
+        if _is_rescaled(said[0], said[1], width, height):
+            width, height = said[0], said[1]  # boxes were drawn on a copy of that size
     objects = []
     for o in annotation.objects:
         xmin, ymin, xmax, ymax = o.box or (0.0, 0.0, 0.0, 0.0)
@@ -209,6 +226,19 @@ def _normalised(
             )
         )
     return objects
+
+
+def _is_rescaled(said_width: int, said_height: int, width: int, height: int) -> bool:
+    """Returns whether a size is that of a rescaled copy: the sides have the same ratio, to a pixel."""
+    return abs(said_width * height - said_height * width) <= max(said_width, said_height, width, height)
+
+
+def _size_notice(said_width: int, said_height: int, width: int, height: int, picture: SourceFile) -> Notice:
+    stem = os.path.splitext(picture.name)[0]
+    text = f"{stem}.xml: <size> is {said_width} x {said_height}, {picture.path} is {width} x {height}; "
+    if _is_rescaled(said_width, said_height, width, height):
+        return Notice("<size> is not the picture's", f"{text}boxes are taken as drawn on a copy of that size")
+    return Notice("<size> is not the picture's", f"{text}boxes are kept as they are, and doubtful")
 
 
 def _turn_box(box: tuple[float, float, float, float], orientation: int) -> tuple[float, float, float, float]:

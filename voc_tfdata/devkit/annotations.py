@@ -20,6 +20,7 @@ from lxml import etree
 
 from voc_tfdata.devkit.source_files import BadFileError, Notice
 
+_MAX_SHOWN = 100  # characters of a value in a message
 _Parts = dict[str, list[etree._Element]]
 _NOT_DIFFICULT = ("", "0", "unspecified", "false", "no", "none", "nan")
 _DIFFICULT = ("1", "true", "yes")
@@ -49,6 +50,25 @@ class Annotation:
     warnings: tuple[Notice, ...]
 
 
+class UnknownClassError(BadFileError):
+    """An annotation with objects of classes that are not in the list."""
+
+    def __init__(self, path: str, reason: str, class_names: tuple[str, ...]) -> None:
+        super().__init__(path, reason)
+        self.args = (path, reason, class_names)  # what a copy in another process is made of
+        self.class_names = class_names  # of each such object
+
+
+def list_class_names(data: bytes, *, path: str) -> list[str]:
+    """Returns the class name of every object of an annotation, stripped.
+
+    Raises:
+      BadFileError: as parse_annotation, but for unknown classes.
+    """
+    objects = [_children(element) for element in _children(_parse_xml(data, path)).get("object", [])]
+    return [name for parts in objects if (name := _text(parts, "name")) and _text(parts, "deleted") != "1"]
+
+
 def parse_annotation(data: bytes, *, path: str, image_id: str, classes: Sequence[str]) -> Annotation:
     """Returns the annotation that an XML file holds.
 
@@ -71,12 +91,27 @@ def parse_annotation(data: bytes, *, path: str, image_id: str, classes: Sequence
         raise BadFileError(path, "an <object> lies deeper than directly in <annotation>; move it there")
     warnings: list[Notice] = []
     size = _children(parts["size"][0]) if "size" in parts else {}
+    _tell_repeated(parts, ("size",), path, "in <annotation>", warnings)
+    parsed: list[AnnotatedObject] = []
+    unknown: list[UnknownClassError] = []
+    for element in objects:
+        if _is_deleted(element):  # LabelMe keeps what was deleted
+            text = f"{path}: an object (line {element.sourceline}) is marked deleted; left out"
+            warnings.append(Notice("deleted object", text))
+        else:
+            try:
+                parsed.append(_parse_object(element, tuple(classes), path, warnings))
+            except UnknownClassError as err:
+                unknown.append(err)
+    if unknown:
+        names = tuple(name for err in unknown for name in err.class_names)
+        raise UnknownClassError(path, unknown[0].reason, names)
     return Annotation(
         image_id=image_id,
         filename=_text(parts, "filename"),
         width=_pixels(size, "width"),
         height=_pixels(size, "height"),
-        objects=tuple(_parse_object(element, tuple(classes), path, warnings) for element in objects),
+        objects=tuple(parsed),
         warnings=tuple(warnings),
     )
 
@@ -121,6 +156,7 @@ def _parse_object(
 ) -> AnnotatedObject:
     parts = _children(element)
     where = f"line {element.sourceline}"
+    _tell_repeated(parts, ("bndbox", "difficult", "truncated"), path, where, warnings)
     index = _class_of(parts.get("name", []), classes, path, where, warnings)
     return AnnotatedObject(
         class_name=classes[index],
@@ -132,6 +168,17 @@ def _parse_object(
     )
 
 
+def _tell_repeated(parts: _Parts, names: Sequence[str], path: str, where: str, warnings: list[Notice]) -> None:
+    for name in names:
+        if len(parts.get(name, ())) > 1:
+            text = f"{path}: {len(parts[name])} <{name}> ({where}); the first is used"
+            warnings.append(Notice("repeated element", text))
+
+
+def _is_deleted(element: etree._Element) -> bool:
+    return _text(_children(element), "deleted").casefold() in _DIFFICULT
+
+
 def _class_of(
     names: list[etree._Element], classes: tuple[str, ...], path: str, where: str, warnings: list[Notice]
 ) -> int:
@@ -141,16 +188,15 @@ def _class_of(
         found = f"{len(names)} <name> elements" if len(names) != 1 else "an empty <name>"
         raise BadFileError(path, f"an <object> ({where}) has {found}; it needs one")
     by_name = _index_by_name(classes)
-    folded = _fold(name)
+    folded = fold_class_name(name)
     index = by_name.get(folded)
     if index is None:
         near = [known for known in by_name if folded in known or known in folded]  # tv: tvmonitor
-        near = near or difflib.get_close_matches(folded, by_name, n=1, cutoff=0.0)
-        raise BadFileError(
-            path,
-            f"unknown class {name!r} ({where}; nearest known: {classes[by_name[near[0]]]!r}); "
-            "correct it, or give your own class list with --classes",
-        )
+        near = near or difflib.get_close_matches(folded, by_name, n=1)
+        hint = f"; nearest known: {classes[by_name[near[0]]]!r}" if near else ""
+        shown = name if len(name) <= _MAX_SHOWN else f"{name[:_MAX_SHOWN]}..."
+        reason = f"unknown class {shown!r} ({where}{hint}); correct it, or give your own class list with --classes"
+        raise UnknownClassError(path, reason, (name,))
     if text != classes[index]:
         warnings.append(Notice("class name spelt differently", f"{path}: class {text!r} counted as {classes[index]!r}"))
     return index
@@ -158,10 +204,10 @@ def _class_of(
 
 @functools.lru_cache(maxsize=8)
 def _index_by_name(classes: tuple[str, ...]) -> dict[str, int]:
-    return {_fold(name): index for index, name in enumerate(classes)}
+    return {fold_class_name(name): index for index, name in enumerate(classes)}
 
 
-def _fold(name: str) -> str:
+def fold_class_name(name: str) -> str:
     """Names that differ in case or in Unicode normal form only are one."""
     return unicodedata.normalize("NFC", name).casefold()
 
@@ -170,6 +216,8 @@ def _box_of(
     parts: _Parts, name: str, path: str, where: str, warnings: list[Notice]
 ) -> tuple[float, float, float, float] | None:
     box = _children(parts["bndbox"][0]) if "bndbox" in parts else {}
+    if not box and "polygon" in parts:
+        return _box_of_polygon(parts["polygon"][0], name, path, where, warnings)
     try:
         sides = [float(_text(box, side)) for side in ("xmin", "ymin", "xmax", "ymax")]
     except ValueError:
@@ -178,7 +226,27 @@ def _box_of(
         text = f"{path}: no usable <bndbox> for {name!r} ({where}); the label counts, the box is 0"
         warnings.append(Notice("no usable box", text))
         return None
+    if sides[0] == sides[2] or sides[1] == sides[3]:
+        text = f"{path}: the <bndbox> of {name!r} ({where}) has no area; the label counts, the box stays as it is"
+        warnings.append(Notice("box without area", text))
     return (sides[0], sides[1], sides[2], sides[3])
+
+
+def _box_of_polygon(
+    polygon: etree._Element, name: str, path: str, where: str, warnings: list[Notice]
+) -> tuple[float, float, float, float] | None:
+    """Returns the box around the points of a polygon, as LabelMe writes it: <pt><x>..</x><y>..</y></pt>."""
+    points = [_children(point) for point in _children(polygon).get("pt", [])]
+    try:
+        xs, ys = ([float(_text(point, side)) for point in points] for side in ("x", "y"))
+    except ValueError:
+        xs = ys = []
+    if not xs or not all(map(math.isfinite, [*xs, *ys])):
+        text = f"{path}: no usable <polygon> for {name!r} ({where}); the label counts, the box is 0"
+        warnings.append(Notice("no usable box", text))
+        return None
+    warnings.append(Notice("polygon", f"{path}: {name!r} ({where}) is a polygon; the box around it is used"))
+    return (min(xs), min(ys), max(xs), max(ys))
 
 
 def _is_set(parts: _Parts, flag: str, path: str, where: str, warnings: list[Notice]) -> bool:

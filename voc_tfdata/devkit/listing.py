@@ -8,34 +8,36 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voc_tfdata.devkit.source_files import FilesByStem, Notice, SourceFile, is_litter, stem_of
+from voc_tfdata.devkit.layout import PICTURE_SUFFIXES, Layout, find_layout
+from voc_tfdata.devkit.source_files import File, FilesByStem, Notice, SourceFile, is_litter, stem_of
 from voc_tfdata.devkit.spill import Sorter
 from voc_tfdata.devkit.tar_members import TarMembers
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-_FOLDERS = {"Annotations": (".xml",), "JPEGImages": PICTURE_SUFFIXES, "ImageSets/Main": (".txt",)}
+_SUFFIXES = {"annotations": (".xml",), "pictures": PICTURE_SUFFIXES, "lists": (".txt",)}
+_LISTS = "ImageSets/Main"
+_TAR_FOLDERS = {"Annotations": "annotations", "JPEGImages": "pictures", _LISTS: "lists"}
 
 
 class _Listing:
-    """The files of one folder as they come: those with one of its suffixes, and the others."""
+    """The files of one kind as they come: those with one of its suffixes, and the others."""
 
     def __init__(self, suffixes: tuple[str, ...]) -> None:
         self._suffixes = suffixes
-        self.chosen: Sorter[tuple[str, str, int, int]] = Sorter()  # of FilesByStem
-        self.others: Sorter[tuple[str, str, int, int]] = Sorter()
+        self.chosen: Sorter[File] = Sorter()  # of FilesByStem
+        self.others: Sorter[File] = Sorter()
 
-    def add(self, name: str, offset: int, size: int) -> None:
+    def add(self, name: str, offset: int, size: int, place: int = 0) -> None:
         stem, suffix = os.path.splitext(name)
         files = self.chosen if suffix.lower() in self._suffixes else self.others
-        files.add((stem, suffix, offset, size))
+        files.add((stem, suffix, offset, size, place))
 
 
 def _make_listings() -> dict[str, _Listing]:
-    return {folder: _Listing(suffixes) for folder, suffixes in _FOLDERS.items()}
+    return {kind: _Listing(suffixes) for kind, suffixes in _SUFFIXES.items()}
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,10 @@ class Devkit:
     pictures: FilesByStem
     other_annotations: FilesByStem  # files in Annotations that are no .xml
     other_pictures: FilesByStem  # files in JPEGImages without a picture's suffix
+    pictures_dir: str  # for messages
     lists: Mapping[str, SourceFile]  # ImageSets/Main, by name without .txt
     folders: tuple[str, ...]  # in these folders, and what else is no file there
+    split_ids: Mapping[str, Sorter[str]]  # by split: the ids of a folder that stands for one
 
     def list_warnings(self) -> Iterator[Notice]:
         """Yields a warning for each thing that is not read."""
@@ -58,64 +62,78 @@ class Devkit:
             yield Notice("not an annotation", f"{file.path} does not end in .xml; not read")
 
 
-def open_devkit(voc_root: str | Path) -> Devkit:
-    """Returns what lies in a devkit: a folder with Annotations/ and JPEGImages/, a VOCdevkit with one year in it, or
-    an uncompressed .tar of either.
+def open_devkit(voc_root: str | Path, *, annotations_dir: str = "", images_dir: str = "") -> Devkit:
+    """Returns what lies in a devkit: a folder of a known layout, see find_layout, or an uncompressed .tar of VOC's.
 
     Raises:
-      FileNotFoundError: there is nothing at voc_root, or no such folders are in it.
+      FileNotFoundError: there is nothing at voc_root, or no known layout in it.
       ValueError: several devkits, sub-folders with annotations in Annotations/, no annotation at all, or a file
         that is no readable .tar.
       OSError: the temporary folder is full.
     """
     path = Path(voc_root)
     if path.is_dir():
-        return _open_folder(_find_root(path))
+        return _open_folder(find_layout(path, annotations_dir=annotations_dir, images_dir=images_dir))
     if path.is_file():
+        if annotations_dir or images_dir:
+            raise ValueError(f"--annotations_dir and --images_dir are for a folder; unpack {path} and give the folder")
         return _open_tar(path)
     raise FileNotFoundError(f"no {path}; --voc_root wants a folder with Annotations/ and JPEGImages/, or its .tar")
 
 
-def _find_root(path: Path) -> Path:
-    if (path / "Annotations").is_dir() or (path / "JPEGImages").is_dir():
-        for name in ("Annotations", "JPEGImages"):
-            if not (path / name).is_dir():
-                raise FileNotFoundError(f"no folder {path / name}; --voc_root wants Annotations/ and JPEGImages/ in it")
-        return path
-    inside = sorted(p.parent for p in path.glob("*/Annotations") if (p.parent / "JPEGImages").is_dir())
-    if len(inside) == 1:
-        return inside[0]
-    deeper = inside or sorted(p.parent for p in path.glob("*/*/Annotations"))
-    found = "; found: " + ", ".join(map(str, deeper)) + " (give one of these)" if deeper else ""
-    raise FileNotFoundError(f"no folders Annotations/ and JPEGImages/ in {path}{found}")
-
-
-def _open_folder(root: Path) -> Devkit:
-    listings = _make_listings()
+def _open_folder(layout: Layout) -> Devkit:
+    root, listings = layout.root, _make_listings()
     folders: list[str] = []
-    for folder, listing in listings.items():
-        if not (root / folder).is_dir():
-            continue
-        with os.scandir(root / folder) as entries:
-            for entry in entries:
-                name = entry.name
-                if not name.isascii():  # UTF-8, whatever the locale
-                    name = os.fsencode(name).decode("utf-8", "surrogateescape")
-                if is_litter(name):
-                    continue
-                try:
-                    is_folder, is_file = entry.is_dir(), entry.is_file()
-                except OSError:  # a link to itself
-                    is_folder = is_file = False
-                if is_folder or (not is_file and os.path.exists(entry.path)):  # a pipe, a device
-                    folders.append(f"{folder}/{name}")
-                    continue
-                size = 0
-                if folder == "JPEGImages":  # sizes plan the shards; elsewhere they would cost a call each
-                    size = entry.stat().st_size if is_file else 0
-                listing.add(name, 0, size)
-    nested = [f for f in folders if f.startswith("Annotations/") and any((root / f).rglob("*.[xX][mM][lL]"))]
-    return _make_devkit(str(root), listings, folders, nested)
+    nested: list[str] = []
+    split_ids: dict[str, Sorter[str]] = {place.split: Sorter() for place in layout.places if place.split}
+    for number, place in enumerate(layout.places):
+        if place.annotations == place.images:
+            for name, size in _list_files(root, place.images, folders, sizes=True):
+                kind = "annotations" if name.lower().endswith(".xml") else "pictures"
+                listings[kind].add(name, 0, size, number)
+                if kind == "annotations" and place.split:
+                    split_ids[place.split].add(stem_of(name))
+        else:
+            for name, _ in _list_files(root, place.annotations, folders):
+                listings["annotations"].add(name, 0, 0, number)
+            for name, size in _list_files(root, place.images, folders, sizes=True):  # they plan the shards
+                listings["pictures"].add(name, 0, size, number)
+            nested += [f for f in folders if f.startswith(f"{place.annotations}/") and any(_find_xml(root / f))]
+    if (root / _LISTS).is_dir():
+        for name, _ in _list_files(root, _LISTS, folders):
+            listings["lists"].add(name, 0, 0)
+    own = {part for place in layout.places for part in (place.annotations, place.images)}
+    return _make_devkit(
+        str(root),
+        [(place.annotations, place.images) for place in layout.places],
+        listings,
+        [name for name in folders if name not in own and not name.startswith("./")],
+        nested,
+        split_ids=split_ids,
+    )
+
+
+def _find_xml(folder: Path) -> Iterator[Path]:
+    return folder.rglob("*.[xX][mM][lL]")
+
+
+def _list_files(root: Path, folder: str, folders: list[str], *, sizes: bool = False) -> Iterator[tuple[str, int]]:
+    """Yields (name, size in bytes) of the files of a folder; adds what is no file to folders."""
+    with os.scandir(root / folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if not name.isascii():  # UTF-8, whatever the locale
+                name = os.fsencode(name).decode("utf-8", "surrogateescape")
+            if is_litter(name):
+                continue
+            try:
+                is_folder, is_file = entry.is_dir(), entry.is_file()
+            except OSError:  # a link to itself
+                is_folder = is_file = False
+            if is_folder or (not is_file and os.path.exists(entry.path)):  # a pipe, a device
+                folders.append(f"{folder}/{name}")
+                continue
+            yield name, entry.stat().st_size if sizes and is_file else 0  # a call each where they are asked for
 
 
 def _open_tar(path: Path) -> Devkit:
@@ -137,7 +155,7 @@ def _open_tar(path: Path) -> Devkit:
     nested: set[str] = set()
     has_pictures = False
     for name, offset, size in members.list_files():
-        for folder, listing in listings.items():
+        for folder, kind in _TAR_FOLDERS.items():
             inside = name.removeprefix(f"{root}{folder}/")
             if inside == name:
                 continue
@@ -148,37 +166,57 @@ def _open_tar(path: Path) -> Devkit:
                 if folder == "Annotations" and inside.lower().endswith(".xml"):
                     nested.add(sub_folder)
                 continue
-            listing.add(inside, offset, size)
+            listings[kind].add(inside, offset, size)
     if not has_pictures:
         raise FileNotFoundError(f"no folder {root}JPEGImages in {path}; --voc_root wants it beside Annotations/")
-    return _make_devkit(f"{path}/{root}".rstrip("/"), listings, list(folders), list(nested), archive=str(path))
+    return _make_devkit(
+        f"{path}/{root}".rstrip("/"),
+        [("Annotations", "JPEGImages")],
+        listings,
+        list(folders),
+        list(nested),
+        archive=str(path),
+    )
 
 
 def _make_devkit(
-    root: str, listings: Mapping[str, _Listing], folders: list[str], nested: list[str], archive: str = ""
+    root: str,
+    places: Sequence[tuple[str, str]],
+    listings: Mapping[str, _Listing],
+    folders: list[str],
+    nested: list[str],
+    *,
+    archive: str = "",
+    split_ids: Mapping[str, Sorter[str]] | None = None,
 ) -> Devkit:
+    annotation_folders = [_join(root, annotations) for annotations, _ in places]
+    picture_folders = [_join(root, pictures) for _, pictures in places]
+    where = annotation_folders[0].rstrip("/") if len(places) == 1 else root
     if nested:
         raise ValueError(
-            f"annotations lie in sub-folders of {root}/Annotations: {some_of(sorted(nested))}; "
+            f"annotations lie in sub-folders of {where}: {some_of(sorted(nested))}; "
             "move the files up, or convert each sub-folder as a devkit of its own"
         )
-
-    def open_files(folder: str, files: Iterable[tuple[str, str, int, int]]) -> FilesByStem:
-        return FilesByStem(f"{root}/{folder}/", files, archive)
-
-    annotations = open_files("Annotations", listings["Annotations"].chosen)
+    annotations = FilesByStem(annotation_folders, listings["annotations"].chosen, archive)
     if not annotations:
-        raise ValueError(f"no .xml file in {root}/Annotations; --voc_root wants a devkit with annotations")
-    lists = open_files("ImageSets/Main", listings["ImageSets/Main"].chosen)
+        raise ValueError(f"no .xml file in {where}; --voc_root wants a devkit with annotations")
+    lists = FilesByStem([f"{root}/{_LISTS}/"], listings["lists"].chosen, archive)
     return Devkit(
         root=root,
         annotations=annotations,
-        pictures=open_files("JPEGImages", listings["JPEGImages"].chosen),
-        other_annotations=open_files("Annotations", listings["Annotations"].others),
-        other_pictures=open_files("JPEGImages", listings["JPEGImages"].others),
+        pictures=FilesByStem(picture_folders, listings["pictures"].chosen, archive),
+        other_annotations=FilesByStem(annotation_folders, listings["annotations"].others, archive),
+        other_pictures=FilesByStem(picture_folders, listings["pictures"].others, archive),
+        pictures_dir=picture_folders[0].rstrip("/") if len(places) == 1 else root,
         lists={stem_of(file.name): file for file in lists.files()},
         folders=tuple(sorted(folders)),
+        split_ids=split_ids or {},
     )
+
+
+def _join(root: str, folder: str) -> str:
+    """Returns what stands before the name of a file in a folder of the root."""
+    return f"{root}/" if folder == "." else f"{folder}/" if os.path.isabs(folder) else f"{root}/{folder}/"
 
 
 def some_of(names: list[str], limit: int = 10) -> str:

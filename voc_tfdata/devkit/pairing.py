@@ -10,10 +10,11 @@ import codecs
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from voc_tfdata.devkit.listing import PICTURE_SUFFIXES, Devkit, some_of
+from voc_tfdata.devkit.layout import PICTURE_SUFFIXES
+from voc_tfdata.devkit.listing import Devkit
 from voc_tfdata.devkit.source_files import BadFileError, Notice, SourceFile, read_pieces, stem_of
 from voc_tfdata.devkit.spill import Sorter
 
@@ -29,8 +30,9 @@ class FoundPicture:
 class SplitList(Iterable[str]):
     """The ids of one ImageSets/Main list, in increasing order, each once."""
 
-    def __init__(self, path: str, lines: Sorter[str]) -> None:
+    def __init__(self, path: str, lines: Sorter[str], unknown: Sequence[str] = ()) -> None:
         self.path = path
+        self.unknown = tuple(unknown)  # ids with neither annotation nor picture
         self._lines = lines  # the id of each
 
     def __iter__(self) -> Iterator[str]:
@@ -65,6 +67,10 @@ def find_picture(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
             raise BadFileError(devkit.annotations[image_id][0].path, reason)
     if not candidates:
         candidates = _others_of(devkit, image_id)
+    if not candidates and (found := _same_but_case(devkit, image_id)):
+        xml = devkit.annotations[image_id][0]
+        text = f"{xml.path}: no picture has its stem; used {found.name!r}, which differs in case only"
+        return FoundPicture(found, (Notice("picture differs in case", text),))
     if not candidates:
         return _picture_by_hint(devkit, image_id, hint)
     if len(candidates) > 1:
@@ -80,10 +86,14 @@ def find_picture(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
 def read_split_list(devkit: Devkit, name: str) -> SplitList:
     """Returns the ids of ImageSets/Main/{name}.txt: `id` or `id flag` lines, with or without a picture's suffix.
 
+    Of a devkit whose folders stand for splits, it is the ids of such a folder.
+
     Raises:
       FileNotFoundError: there is no such list; the message names those there are.
-      ValueError: it is empty, not text, or names ids of which there is neither annotation nor picture.
+      ValueError: it is empty or not text.
     """
+    if name in devkit.split_ids:
+        return SplitList(f"{devkit.root} ({name})", devkit.split_ids[name])
     if name not in devkit.lists:
         known = ", ".join(sorted(n for n in devkit.lists if n.partition("_")[2] not in devkit.lists))  # no dog_train
         raise FileNotFoundError(
@@ -99,14 +109,9 @@ def read_split_list(devkit: Devkit, name: str) -> SplitList:
             unknown.append(line)
         else:
             lines.add(image_id)
-    if unknown:
-        raise ValueError(
-            f"{file.path} names {len(unknown)} ids with neither annotation nor picture in {devkit.root}: "
-            f"{some_of(unknown)}; correct the list, or name another in --splits"
-        )
-    if not lines:
+    if not lines and not unknown:
         raise ValueError(f"{file.path} holds no id; name another list in --splits, or use --split_ratios")
-    return SplitList(file.path, lines)
+    return SplitList(file.path, lines, unknown)
 
 
 def _read_lines(file: SourceFile) -> Iterator[str]:
@@ -154,6 +159,15 @@ def _same_text(files: Mapping[str, tuple[SourceFile, ...]], stem: str) -> tuple[
     return ()
 
 
+def _same_but_case(devkit: Devkit, image_id: str) -> SourceFile | None:
+    """Returns the one picture whose stem differs in case only, if it is of no other annotation."""
+    stems = devkit.pictures.same_but_case(image_id)
+    if len(stems) != 1 or len(devkit.annotations.same_but_case(image_id)) != 1:
+        return None
+    files = devkit.pictures[stems[0]]
+    return files[0] if len(files) == 1 else None
+
+
 def _others_of(devkit: Devkit, image_id: str) -> tuple[SourceFile, ...]:
     """Files without a picture's suffix whose stem, or whole name, is the id."""
     whole = devkit.other_pictures.named(image_id)
@@ -168,13 +182,13 @@ def _picture_by_hint(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
         also = f", nor the {hint!r} of its <filename>" if hint and stem_of(hint) != image_id else ""
         raise BadFileError(
             annotation.path,
-            f"no picture {image_id}.jpg (.png ...) in {devkit.root}/JPEGImages{also}; add it, or remove the annotation",
+            f"no picture {image_id}.jpg (.png ...) in {devkit.pictures_dir}{also}; add it, or remove the annotation",
         )
     owner = devkit.annotations.get(stem_of(hint)) or _same_text(devkit.annotations, stem_of(hint))
     if owner:
         raise BadFileError(
             annotation.path,
-            f"no picture {image_id}.jpg (.png ...) in {devkit.root}/JPEGImages, and the {hint!r} of its <filename> is "
+            f"no picture {image_id}.jpg (.png ...) in {devkit.pictures_dir}, and the {hint!r} of its <filename> is "
             f"that of {owner[0].name}; add it, or remove the annotation",
         )
     text = f"{annotation.path}: no picture has its stem; used {named.name!r}, which its <filename> names"

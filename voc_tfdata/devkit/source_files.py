@@ -16,7 +16,7 @@ import os
 import sys
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from voc_tfdata.devkit.spill import Spill
@@ -40,7 +40,7 @@ _FAULTS_OF_A_FILE = (
 )
 UNREADABLE = -1  # offset of what is no whole file in a .tar: a broken link, a sparse file, a pipe
 _SYSTEM_LITTER = ("thumbs.db", "desktop.ini", "@eadir", "__macosx", "lost+found")
-_File = tuple[str, str, int, int]  # stem, suffix, offset, size
+File = tuple[str, str, int, int, int]  # stem, suffix, offset, size, number of its folder
 
 
 _WHY_UNREADABLE = "is no whole file in the .tar (a broken link, a sparse file, a pipe); unpack it and give the folder"
@@ -85,24 +85,25 @@ class FilesByStem(Mapping[str, tuple[SourceFile, ...]]):
     that was looked into last is kept, so that look-ups in increasing order cost little.
     """
 
-    def __init__(self, folder: str, files: Iterable[_File], archive: str = "") -> None:
-        """Takes (stem, suffix, offset, size) of each file.
+    def __init__(self, folders: Sequence[str], files: Iterable[File], archive: str = "") -> None:
+        """Takes (stem, suffix, offset, size, number of its folder) of each file.
 
         Args:
-          folder: what stands before the names in SourceFile.path, "/" included.
+          folders: what stands before the names in SourceFile.path, "/" included, by number.
           files: in increasing order.
           archive: the .tar that they lie in; "" for files of their own.
 
         Raises:
           OSError: the temporary folder is full.
         """
-        self._folder, self._archive = folder, archive
-        self._blocks: Spill[list[_File]] = Spill()
+        self._folders, self._archive = tuple(folders), archive
+        self._by_case: dict[str, list[str]] = {}
+        self._blocks: Spill[list[File]] = Spill()
         self._first_stems: list[str] = []  # of each block
         self._places: list[int] = []
         self._num_stems = 0
-        self._number, self._block = -1, list[_File]()  # the block that was looked into last
-        block: list[_File] = []
+        self._number, self._block = -1, list[File]()  # the block that was looked into last
+        block: list[File] = []
         for _, group in itertools.groupby(files, key=operator.itemgetter(0)):
             self._num_stems += 1
             if len(block) >= _BLOCK_FILES:  # here: the files of one stem are never in two
@@ -139,11 +140,18 @@ class FilesByStem(Mapping[str, tuple[SourceFile, ...]]):
         stem, suffix = os.path.splitext(name)
         return next((self._source_file(file) for file in self._find(stem) if file[1] == suffix), None)
 
-    def _add_block(self, block: list[_File]) -> None:
+    def same_but_case(self, stem: str) -> list[str]:
+        """Returns the stems that are this one but for the case of letters; the first call reads all stems."""
+        if not self._by_case:
+            for known in self:
+                self._by_case.setdefault(known.casefold(), []).append(known)
+        return self._by_case.get(stem.casefold(), [])
+
+    def _add_block(self, block: list[File]) -> None:
         self._first_stems.append(block[0][0])
         self._places.append(self._blocks.append(block))
 
-    def _find(self, stem: str) -> list[_File]:
+    def _find(self, stem: str) -> list[File]:
         number = bisect_right(self._first_stems, stem) - 1
         if number < 0:
             return []
@@ -154,12 +162,12 @@ class FilesByStem(Mapping[str, tuple[SourceFile, ...]]):
             end += 1
         return self._block[first:end]
 
-    def _source_file(self, file: _File) -> SourceFile:
-        stem, suffix, offset, size = file
-        name = stem + suffix
-        path = container = self._folder + name
+    def _source_file(self, file: File) -> SourceFile:
+        stem, suffix, offset, size, number = file
+        name, folder = stem + suffix, self._folders[number]
+        path = container = folder + name
         if not name.isascii():  # the system knows it in the locale's encoding
-            container = self._folder + os.fsdecode(name.encode("utf-8", "surrogateescape"))
+            container = folder + os.fsdecode(name.encode("utf-8", "surrogateescape"))
         return SourceFile(path, self._archive or container, offset, size)
 
 
