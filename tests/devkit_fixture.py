@@ -61,11 +61,21 @@ def write_devkit(root: Path, samples: Mapping[str, Sample], lists: Mapping[str, 
             (root / "JPEGImages" / name).write_bytes(picture)
         if it.xml is not None:
             filename = name if it.filename is None else it.filename
-            xml = it.xml or annotation_xml(*it.objects, filename=filename).encode()
+            width, height = size_of(picture) if it.picture is not None else (32, 24)
+            xml = it.xml or annotation_xml(*it.objects, filename=filename, width=width, height=height).encode()
             (root / "Annotations" / f"{image_id}.xml").write_bytes(xml)
     for name, lines in (lists or {}).items():
         write_list(root, name, "".join(f"{line}\n" for line in lines).encode())
     return root
+
+
+def size_of(picture: bytes) -> tuple[int, int]:
+    """Returns width and height of a picture, 32 and 24 of what is none."""
+    try:
+        with Image.open(io.BytesIO(picture)) as image:
+            return image.size
+    except Exception:  # damaged on purpose, in any way
+        return 32, 24
 
 
 def write_list(root: Path, name: str, data: bytes) -> None:

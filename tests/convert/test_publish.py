@@ -14,10 +14,22 @@ import pytest
 from tests.devkit_fixture import files_in
 from voc_tfdata.convert.publish import publish, stage
 from voc_tfdata.devkit.spill import TemporaryFolderError
-from voc_tfdata.records.manifest import MANIFEST_NAME
+from voc_tfdata.records.manifest import MANIFEST_NAME, Manifest, Shard, Split, format_manifest
 
-OLD = {MANIFEST_NAME: b"old", "voc-train-00000-of-00002.tfrecord": b"1", "voc-train-00001-of-00002.tfrecord": b"2"}
-NEW = {MANIFEST_NAME: b"new", "voc-train-00000-of-00001.tfrecord": b"3", "voc-val-ids.txt": b"4"}
+
+def data_set(seed: int, num_shards: int) -> dict[str, bytes]:
+    """Returns the files of a data set: only its manifest is real."""
+    shards = tuple(
+        Shard(f"voc-train-{k:05d}-of-{num_shards:05d}.tfrecord", 1, 16, "00000000") for k in range(num_shards)
+    )
+    split = Split(num_shards, shards, "voc-train-ids.txt", "00000000", {"dog": 0}, {"dog": 0}, 0, num_shards)
+    manifest = Manifest(("dog",), seed, {}, {"train": split})
+    names = [name for shard in shards for name in (shard.file, shard.file.replace(".tfrecord", ".idx"))]
+    files = {name: f"{seed} {name}".encode() for name in [*names, "voc-train-ids.txt"]}
+    return files | {MANIFEST_NAME: format_manifest(manifest).encode()}
+
+
+OLD, NEW = data_set(1, 2), data_set(2, 1)
 
 
 def fill(folder: Path, files: dict[str, bytes]) -> None:
@@ -61,7 +73,6 @@ def test_a_failed_run_leaves_the_old_set_as_it_was(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_a_killed_run_never_get_into_a_new_one(tmp_path: Path) -> None:
-    fill(tmp_path, {"voc-train-00007-of-00009.tfrecord": b"stale", "voc-test-00000-of-00001.idx": b"stale"})
     with stage(tmp_path) as staging:
         fill(staging, {"part-3": b"stale"})
         os.mkdir(staging / "deep")
@@ -75,13 +86,94 @@ def test_leftovers_of_a_killed_run_never_get_into_a_new_one(tmp_path: Path) -> N
     assert files_in(tmp_path) == NEW
 
 
-def test_a_manifest_comes_last_and_goes_first(tmp_path: Path) -> None:
-    fill(tmp_path, OLD)
-    with pytest.raises(OSError, match="No such file"), stage(tmp_path) as staging:
+def test_somebody_elses_file_is_neither_deleted_nor_written_over(tmp_path: Path) -> None:
+    foreign = {"voc-train-mine.tfrecord": b"mine", "voc-test-00000-of-00001.idx": b"mine"}
+    fill(tmp_path, foreign)
+    with stage(tmp_path) as staging:
         fill(staging, NEW)
-        publish(staging, tmp_path, [*names_of(NEW), "voc-zzz.idx"])  # fails half-way: this file is not there
-    assert MANIFEST_NAME not in os.listdir(tmp_path)  # neither the old set nor a mixture
-    assert not list(tmp_path.glob(".building*"))
+        publish(staging, tmp_path, names_of(NEW))
+    assert files_in(tmp_path) == NEW | foreign
+    (tmp_path / MANIFEST_NAME).unlink()  # now nothing says whose the other files are
+    before = files_in(tmp_path)
+    with pytest.raises(FileExistsError, match="is of no data set that a manifest here names; move it away") as caught:
+        with stage(tmp_path) as staging:
+            fill(staging, NEW)
+            publish(staging, tmp_path, names_of(NEW))
+    assert caught.value.filename == str(tmp_path / "voc-train-00000-of-00001.idx") and files_in(tmp_path) == before
+
+
+@pytest.mark.parametrize("fails_at", range(9))
+def test_a_rename_that_fails_leaves_the_old_set_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    fill(tmp_path, OLD | {"notes.txt": b"mine"})
+    rename, calls = os.rename, iter(range(99))
+
+    def fail_once(source: object, target: object) -> None:
+        if next(calls) == fails_at:  # 6 files of the old set aside, 3 of the new one in
+            raise OSError(errno.EIO, "Input/output error")
+        rename(source, target)
+
+    with pytest.raises(OSError, match="Input/output error"), stage(tmp_path) as staging:
+        fill(staging, NEW)
+        monkeypatch.setattr(os, "rename", fail_once)
+        publish(staging, tmp_path, names_of(NEW))
+    assert files_in(tmp_path) == OLD | {"notes.txt": b"mine"}
+
+
+@pytest.mark.parametrize("killed_at", range(11))
+def test_a_kill_in_the_middle_of_publishing_is_undone_by_the_next_run(tmp_path: Path, killed_at: int) -> None:
+    fill(tmp_path, OLD)
+    child = os.fork()
+    if not child:  # ends without any of its clean-up, as by kill -9
+        rename, calls = os.rename, iter(range(99))
+
+        def die(source: object, target: object) -> None:
+            if next(calls) == killed_at:
+                os._exit(0)
+            rename(source, target)
+
+        with stage(tmp_path) as staging:
+            fill(staging, NEW)
+            os.rename = die  # type: ignore[assignment]
+            publish(staging, tmp_path, names_of(NEW))
+        os._exit(0)
+    os.waitpid(child, 0)
+    completed = files_in(tmp_path).get(MANIFEST_NAME) == NEW[MANIFEST_NAME]
+    with stage(tmp_path):
+        assert {k: v for k, v in files_in(tmp_path).items() if "/" not in k} == (NEW if completed else OLD)
+    assert completed == (killed_at >= 10)  # 6 aside, 3 in, the manifest
+
+
+def test_data_and_names_reach_the_disk_before_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a power cut can leave is what had been synced: no manifest over data, or names, that were not."""
+    synced: set[str] = set()  # by inode: files whose bytes are on the disk
+    fsync, rename = os.fsync, os.rename
+    folder_synced_after: list[str] = []
+    log: list[tuple[str, str]] = []
+
+    def note_fsync(handle: int) -> None:
+        synced.add(str(os.fstat(handle).st_ino))
+        log.append(("fsync", os.readlink(f"/proc/self/fd/{handle}")))
+        fsync(handle)
+
+    def note_rename(source: str | Path, target: str | Path) -> None:
+        if Path(target).parent == tmp_path:
+            assert str(os.stat(source).st_ino) in synced, f"{source} was not synced"
+        if Path(target) == tmp_path / MANIFEST_NAME:
+            folder_synced_after.append(log[-1][1])
+        log.append(("rename", str(target)))
+        rename(source, target)
+
+    fill(tmp_path, OLD)
+    with stage(tmp_path) as staging:
+        fill(staging, NEW)
+        monkeypatch.setattr(os, "fsync", note_fsync)
+        monkeypatch.setattr(os, "rename", note_rename)
+        publish(staging, tmp_path, names_of(NEW))
+        monkeypatch.undo()
+    assert folder_synced_after == [str(tmp_path)]  # the names of the data, just before the manifest
+    assert log[-1] == ("fsync", str(tmp_path))
 
 
 def test_a_second_builder_is_refused_while_the_first_is_at_work(tmp_path: Path) -> None:
@@ -115,7 +207,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_wait_until_all_is_renamed(tmp_path: Path, number: int) -> None:
-    new = {MANIFEST_NAME: b"new"} | {f"voc-train-{k:05d}-of-00500.idx": b"" for k in range(500)}
+    new = data_set(3, 250)
     fill(tmp_path, OLD)
     seen: list[bytes | None] = []
 
@@ -124,7 +216,7 @@ def test_signals_wait_until_all_is_renamed(tmp_path: Path, number: int) -> None:
         seen.append(path.read_bytes() if path.exists() else None)
 
     def send_when_the_old_set_is_gone() -> None:
-        while (tmp_path / "voc-train-00000-of-00500.idx").exists() is False:
+        while (tmp_path / "voc-train-00000-of-00250.idx").exists() is False:
             pass
         os.kill(os.getpid(), number)
 
@@ -139,7 +231,7 @@ def test_signals_wait_until_all_is_renamed(tmp_path: Path, number: int) -> None:
         assert signal.getsignal(number) is look
     finally:
         signal.signal(number, before)
-    assert seen == [b"new"]
+    assert seen == [new[MANIFEST_NAME]]
 
 
 def test_a_full_temporary_folder_is_not_taken_for_a_full_out_dir(tmp_path: Path) -> None:

@@ -81,7 +81,8 @@ def test_bad_files_leave_the_bucket_as_it_was(s3: S3, devkit: Path) -> None:
 def test_a_server_that_dies_while_it_is_written_leaves_no_data_set(s3: S3, devkit: Path) -> None:
     uri = "s3://bucket/dies"
     build(devkit, uri, num_shards=2)
-    s3.way.restart("--die_after=1500")  # answers are some 250 bytes: after those that the manifest is gone by
+    size = len(s3.files("bucket/dies")["manifest.json"])  # it is read twice, to see what is there
+    s3.way.restart(f"--die_after={2 * size + 4000}")  # other answers are some 250 bytes: after those that it is gone by
     with pytest.raises(ConnectionError, match=rf"^{uri}/\S+: curlCode: \d+, .* \(tried 4 times\)$"):
         build(devkit, uri, num_shards=2, overwrite=True)
     assert "manifest.json" not in s3.files("bucket/dies")  # the old one went first

@@ -108,7 +108,8 @@ def main(argv: list[str]) -> int:
         images_dir=_IMAGES_DIR.value,
     )
     if report.warnings:
-        print(f"{len(report.warnings)} warnings\n{describe_notices(report.warnings)}", file=sys.stderr)
+        where = f", all of them in {report.out_dir}/warnings.txt" if report.written else ""
+        print(f"{len(report.warnings)} warnings{where}\n{describe_notices(report.warnings)}", file=sys.stderr)
     if report.skipped:
         print(f"{len(report.skipped)} files left out:", file=sys.stderr)
         for err in report.skipped:

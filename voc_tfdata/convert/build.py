@@ -23,14 +23,14 @@ from absl import logging
 from voc_tfdata.classes import VOC_CLASSES
 from voc_tfdata.convert.options import AUTO_CLASSES, ConvertOptions, check_options
 from voc_tfdata.convert.plan import ConversionPlan, count_splits, make_plan
-from voc_tfdata.convert.publish import publish, stage
+from voc_tfdata.convert.publish import WARNINGS_NAME, publish, stage
 from voc_tfdata.convert.scan import Problems, find_classes
 from voc_tfdata.convert.shards import BadFilesError, write_shards
 from voc_tfdata.convert.tasks import RECOVERIES
 from voc_tfdata.convert.worker_pool import Run, start_workers
 from voc_tfdata.devkit.images import DEFAULT_MAX_PIXELS
 from voc_tfdata.devkit.listing import Devkit, open_devkit
-from voc_tfdata.devkit.source_files import BadFileError, Notice
+from voc_tfdata.devkit.source_files import BadFileError, Notice, printable
 from voc_tfdata.records.manifest import MANIFEST_NAME, Manifest, format_manifest, read_manifest
 from voc_tfdata.records.tfrecord import index_name
 from voc_tfdata.remote.addresses import is_uri
@@ -153,10 +153,14 @@ def _build(voc_root: str | Path, out_dir: str | Path, options: ConvertOptions) -
             splits = write_shards(plan, options, run, found, staging)
             manifest = _add_problems(replace(blank, splits=splits), found, devkit)
             if staging:
+                names = _file_names(manifest)
+                if found.warnings:
+                    _write_warnings(staging / WARNINGS_NAME, found, devkit)
+                    names.append(WARNINGS_NAME)
                 (staging / MANIFEST_NAME).write_text(format_manifest(manifest), encoding="utf-8")
                 if not options.overwrite:
                     _refuse_other(out_dir, _read_old(out_dir), manifest)
-                publish(staging, out_dir, _file_names(manifest))
+                publish(staging, out_dir, names)
     return BuildReport(
         manifest=manifest,
         out_dir=str(out_dir),
@@ -225,13 +229,23 @@ def _add_problems(manifest: Manifest, found: Problems, devkit: Devkit) -> Manife
     if not any(split.num_examples for split in manifest.splits.values()):
         raise BadFilesError(found.errors, "no good one is left", "mend some of them")
     inside = f"{devkit.root}/"
-    errors = sorted((err.path.replace(inside, ""), err.reason.replace(inside, "")) for err in found.errors)
+    errors = sorted(
+        (printable(err.path.replace(inside, "")), printable(err.reason.replace(inside, ""))) for err in found.errors
+    )
     by_kind = itertools.groupby(found.warnings, key=lambda notice: notice.kind)
     return replace(
         manifest,
         skipped=tuple({"path": path, "reason": reason} for path, reason in errors),
         warnings={kind: sum(1 for _ in notices) for kind, notices in by_kind},
     )
+
+
+def _write_warnings(path: Path, found: Problems, devkit: Devkit) -> None:
+    """Writes every warning, a line each, paths inside the devkit: the same for the same input, wherever it lies."""
+    inside = f"{devkit.root}/"
+    with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
+        for notice in found.warnings:
+            file.write(printable(f"{notice.kind}: {notice.text.replace(inside, '')}") + "\n")
 
 
 def _file_names(manifest: Manifest) -> list[str]:

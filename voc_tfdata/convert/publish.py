@@ -12,8 +12,9 @@ manifest's checksums show if they did.
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
 import os
-import re
 import shutil
 import signal
 import tempfile
@@ -24,14 +25,16 @@ from pathlib import Path
 from absl import logging
 
 from voc_tfdata.devkit.spill import TemporaryFolderError
-from voc_tfdata.files import locked
-from voc_tfdata.records.manifest import MANIFEST_NAME
+from voc_tfdata.files import locked, sync_file, sync_folder, write_whole
+from voc_tfdata.records.manifest import MANIFEST_NAME, read_manifest
+from voc_tfdata.records.tfrecord import index_name
 from voc_tfdata.remote.addresses import is_uri, join
-from voc_tfdata.remote.files import in_parallel, list_folder, remove_file, shared_progress, write_file
+from voc_tfdata.remote.files import in_parallel, remove_file, shared_progress, write_file
 
 _STAGING = ".building"
 _NUM_THREADS = 4  # files uploaded at a time; the S3 client stages each in /tmp, and sends its parts in parallel
-_OURS = re.compile(r"voc-.*(\.tfrecord|\.idx|-ids\.txt)")
+WARNINGS_NAME = "warnings.txt"
+_OLD, _JOURNAL = ".old", "journal.json"  # in the staging folder, while it is published
 
 
 def stage(out_dir: str | Path) -> contextlib.AbstractContextManager[Path]:
@@ -74,6 +77,7 @@ def _stage_folder(out_dir: Path) -> Iterator[Path]:
         # Some network file systems have no locks: then nothing guards against a second builder.
         with locked(out_dir, refuse=f"another process is building records in {out_dir}; wait for it, or end it"):
             for folder in out_dir.glob(f"{_STAGING}-*"):
+                _undo(folder, out_dir)
                 shutil.rmtree(folder, ignore_errors=True)
             # A name of its own: workers of a killed run may live on for a moment, and write where they were told to.
             staging = Path(tempfile.mkdtemp(prefix=f"{_STAGING}-", dir=out_dir))
@@ -85,7 +89,7 @@ def _stage_folder(out_dir: Path) -> Iterator[Path]:
                 with contextlib.suppress(OSError):
                     os.rename(staging, doomed)
                 shutil.rmtree(doomed, ignore_errors=True)
-    except TemporaryFolderError:  # not this one
+    except (TemporaryFolderError, FileExistsError):  # of another folder; of one file in this one
         raise
     except OSError as err:
         advice = "no data set was written; make it writable with room enough, or give another --out_dir"
@@ -98,21 +102,64 @@ def _stage_folder(out_dir: Path) -> Iterator[Path]:
 
 
 def _publish_folder(staging: Path, out_dir: Path, names: Iterable[str]) -> None:
-    keep = set(names)
+    """Moves a data set in. The old one is whole until the moment in which the new one is complete.
+
+    Its files are set aside first, so that what fails in the middle, or is killed there, can be undone. Order on the
+    disk, for a power cut at any moment: the data, their names, then the manifest.
+    """
+    keep = sorted(names)
+    for name in [*keep, MANIFEST_NAME]:
+        sync_file(staging / name)
+    old = [name for name in _files_of_old_set(out_dir) if (out_dir / name).exists()]
+    for name in sorted(set(keep) - set(old)):
+        if os.path.lexists(out_dir / name):
+            raise FileExistsError(
+                errno.EEXIST, "is of no data set that a manifest here names; move it away", str(out_dir / name)
+            )
+    (staging / _OLD).mkdir()
     with _signals_held_back():
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(out_dir / MANIFEST_NAME)
-        for name in sorted(keep):
-            os.replace(staging / name, out_dir / name)
-        for path in out_dir.iterdir():
-            if _is_ours(path.name) and path.name not in keep:
-                path.unlink()  # of the data set before, or of a run that was killed while publishing
-        os.replace(staging / MANIFEST_NAME, out_dir / MANIFEST_NAME)
+        write_whole(staging / _JOURNAL, json.dumps(keep))  # from here on a later run can undo what a kill leaves
+        try:
+            for name in [MANIFEST_NAME, *old]:  # the manifest first: it never stands over files that are changing
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(out_dir / name, staging / _OLD / name)
+            sync_folder(out_dir)
+            for name in keep:
+                os.rename(staging / name, out_dir / name)
+            sync_folder(out_dir)
+            os.rename(staging / MANIFEST_NAME, out_dir / MANIFEST_NAME)
+        except BaseException:
+            _undo(staging, out_dir)
+            raise
+        sync_folder(out_dir)
 
 
-def _is_ours(name: str) -> bool:
-    """Returns whether a file of this name is part of a data set (the manifest aside)."""
-    return bool(_OURS.fullmatch(name))
+def _undo(staging: Path, out_dir: Path) -> None:
+    """Puts back the data set that was there before, if a publication was begun and not completed."""
+    if not (staging / _JOURNAL).exists() or not (staging / MANIFEST_NAME).exists():
+        return  # not begun, or the new manifest is in its place
+    for name in json.loads((staging / _JOURNAL).read_text(encoding="utf-8")):
+        if name == os.path.basename(name) and not (staging / name).exists():  # it was moved
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(out_dir / name)
+    for path in sorted((staging / _OLD).iterdir(), key=lambda path: path.name == MANIFEST_NAME):  # the manifest last
+        os.rename(path, out_dir / path.name)
+    sync_folder(out_dir)
+
+
+def _files_of_old_set(out_dir: str | Path) -> list[str]:
+    """Returns the files, but the manifest, of the data set that is in a folder: those that its manifest names.
+
+    Whatever else lies there is somebody else's, also if its name looks like ours.
+    """
+    try:
+        manifest = read_manifest(out_dir)
+    except (FileNotFoundError, ValueError):
+        return []
+    files = [split.ids_file for split in manifest.splits.values()]
+    for split in manifest.splits.values():
+        files += [name for shard in split.shards for name in (shard.file, index_name(shard.file))]
+    return [*files, WARNINGS_NAME]
 
 
 @contextlib.contextmanager
@@ -161,6 +208,7 @@ def _stage_upload(uri: str) -> Iterator[Path]:
 
 def _upload(staging: Path, uri: str, names: Iterable[str]) -> None:
     keep = sorted(names)
+    old = _files_of_old_set(uri)
     remove_file(join(uri, MANIFEST_NAME))
     total = sum((staging / name).stat().st_size for name in keep)
     logging.info("uploads %d files, %.1f MB, to %s", len(keep), total / 1e6, uri)
@@ -172,7 +220,7 @@ def _upload(staging: Path, uri: str, names: Iterable[str]) -> None:
             count((staging / name).stat().st_size)
 
         in_parallel(send, keep, num_threads=_NUM_THREADS, stop=stop)
-    for name in list_folder(uri):
-        if _is_ours(name) and name not in keep:
+    for name in old:
+        if name not in keep:
             remove_file(join(uri, name))
     write_file(staging / MANIFEST_NAME, join(uri, MANIFEST_NAME))

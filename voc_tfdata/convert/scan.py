@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -177,7 +176,8 @@ def _make_tasks(
                 reason = f"several annotations of one stem: {', '.join(f.name for f in (file, *others))}; keep one"
                 found.errors.append(BadFileError(file.path, reason))
             elif not _is_writable_id(image_id):
-                reason = "a line break, or bytes that are no UTF-8, in its name; rename it and its picture"
+                what = "a line break or control character, or bytes that are no UTF-8"
+                reason = f"{what}, in its name; rename it and its picture"
                 found.errors.append(BadFileError(ascii(file.path), reason))
             else:
                 files.append((image_id, lists, file))
@@ -186,4 +186,4 @@ def _make_tasks(
 
 def _is_writable_id(image_id: str) -> bool:
     """Returns whether an id can stand in a record and in the id list: file names may hold any bytes."""
-    return not re.search("[\n\r\ud800-\udfff]", image_id)
+    return image_id.isprintable()  # neither line breaks of any kind, nor half a character

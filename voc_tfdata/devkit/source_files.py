@@ -46,6 +46,13 @@ File = tuple[str, str, int, int, int]  # stem, suffix, offset, size, number of i
 _WHY_UNREADABLE = "is no whole file in the .tar (a broken link, a sparse file, a pipe); unpack it and give the folder"
 
 
+def printable(text: str) -> str:
+    """Returns a text without control characters, as \\x1b and the like: file names and XML may hold any."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
 class BadFileError(ValueError):
     """One file that cannot become a right example: its path and the reason."""
 
@@ -55,7 +62,7 @@ class BadFileError(ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return printable(f"{self.path}: {self.reason}")
 
 
 class SourceFile(NamedTuple):

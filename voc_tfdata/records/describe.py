@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 
-from voc_tfdata.devkit.source_files import Notice
+from voc_tfdata.devkit.source_files import Notice, printable
 from voc_tfdata.records.manifest import Manifest
 
 _EXAMPLES_A_KIND = 5
@@ -48,7 +48,7 @@ def describe_notices(notices: Iterable[Notice]) -> str:
         first = [notice.text for notice in itertools.islice(several, _EXAMPLES_A_KIND)]
         more = sum(1 for _ in several)
         lines.append(f"{kind}: {len(first) + more}")
-        lines.extend(f"  {text}" for text in first)
+        lines.extend(f"  {printable(text)}" for text in first)
         if more:
             lines.append(f"  and {more} more")
     return "\n".join(lines)
