@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -137,6 +138,29 @@ def test_killed_within_an_epoch_it_ends_with_the_same_weights(finished: Path) ->
     assert rows_of(finished) == rows_of(out_dir)
     for name in ("metrics.json", "predictions.csv", "comp1_cls_test_dog.txt"):
         assert (finished / name).read_bytes() == (out_dir / name).read_bytes(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_it_with_a_save_and_the_same_command_goes_on(
+    finished: Path, number: signal.Signals, status: int
+) -> None:
+    out_dir = finished.with_name(f"stopped_{status}")
+    flags = f"--flagfile={finished / 'flags.txt'}", f"--out_dir={out_dir}", "--epochs=2000", "--checkpoint_minutes=0"
+    process = subprocess.Popen(command(*flags), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 240
+    while not step_of(out_dir) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    second = run(*flags)
+    assert second.returncode == 1 and f"is in use by process {process.pid} on " in second.stderr
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == status, err
+    last = err.splitlines()[-1]
+    assert last == f"stopped by {number.name}: saved at step {step_of(out_dir)}; the same command goes on from there"
+    assert "Traceback" not in err
+    again = run(*flags, f"--max_steps={step_of(out_dir) + 1}")
+    assert again.returncode == 0 and f"goes on after step {step_of(out_dir) - 1}" in again.stderr, again.stderr
 
 
 def test_evaluation_alone_gives_the_same_numbers_beside_the_first_report(finished: Path, records: Path) -> None:

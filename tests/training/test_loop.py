@@ -2,6 +2,7 @@
 
 import logging
 import math
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from voc_tfdata.training.learner import Learner
 from voc_tfdata.training.loop import LoopSettings, train
 from voc_tfdata.training.optimizers import build_optimizer
 from voc_tfdata.training.run_folder import RunState
+from voc_tfdata.training.stopping import StopRequest, TrainingStopped
 from voc_tfdata.training.train_step import make_train_step
 
 STEPS = 3  # an epoch
@@ -211,3 +213,21 @@ def test_profile_and_scalars_are_written_where_tensorboard_looks(tmp_path: Path)
     assert any(name.endswith(".xplane.pb") for name in files)
     run(tmp_path / "none", epochs=1, tensorboard=False)
     assert not (tmp_path / "none" / "tensorboard").exists()
+
+
+@pytest.mark.parametrize("at", [2, 3, 4])
+def test_a_run_that_is_asked_to_stop_saves_at_its_step_and_goes_on_to_the_same_weights(tmp_path: Path, at: int) -> None:
+    _, _, expected = run(tmp_path / "whole")
+    stop = StopRequest()
+
+    def rate(step: int) -> float:
+        stop.signal_number = signal.SIGTERM if step == at - 1 else 0  # it comes while the step before is done
+        return 0.05 / (1 + step)
+
+    with pytest.raises(TrainingStopped, match=f"saved at step {at}; the same command goes on from there") as caught:
+        run(tmp_path / "parts", learning_rate=rate, stop=stop)
+    assert (caught.value.signal_number, caught.value.step) == (signal.SIGTERM, at)
+    state, _, found = run(tmp_path / "parts", seed=9)
+    assert state.step == 6
+    for a, b in zip(expected, found, strict=True):
+        assert a.tobytes() == b.tobytes()

@@ -1,11 +1,24 @@
+import os
+import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from tests.paths import ROOT
 from tests.tiny_model import build_tiny_model, values_of
-from voc_tfdata.training.run_folder import RunState, check_resumable, load_state, save_state
+from voc_tfdata.training.run_folder import (
+    RunState,
+    check_resumable,
+    find_state,
+    load_state,
+    lock_folder,
+    save_state,
+)
 
 IDENTITY = {"records": "abc", "image_size": 224, "batch_norm": False}
 
@@ -94,3 +107,61 @@ def test_nan_is_not_saved_and_the_state_before_stays(tmp_path: Path) -> None:
     with pytest.raises(FloatingPointError, match="logits/bias holds NaN"):
         save_state(path, RunState(step=8), variables, IDENTITY)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["state.npz"]
+
+
+def test_a_damaged_newest_state_falls_back_to_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path, variables = tmp_path / "state.npz", variables_of(build_tiny_model())
+    save_state(path, RunState(step=1), variables, IDENTITY)
+    save_state(path, RunState(step=2), variables, IDENTITY)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["state.npz", "state_previous.npz"]
+    assert find_state(path, IDENTITY) == path
+    path.write_bytes(path.read_bytes()[:500])
+    found = find_state(path, IDENTITY)
+    assert found is not None and load_state(found, variables, IDENTITY).step == 1
+    assert "state.npz is damaged" in caplog.text and "goes on from the state before it" in caplog.text
+    path.unlink()  # killed between the two renames
+    assert find_state(path, IDENTITY) == tmp_path / "state_previous.npz"
+    (tmp_path / "state_previous.npz").write_bytes(b"x")
+    with pytest.raises(ValueError, match="state_previous.npz is damaged"):
+        find_state(path, IDENTITY)
+    assert find_state(tmp_path / "nowhere" / "state.npz", IDENTITY) is None
+
+
+def test_a_state_of_another_run_is_no_damage_to_fall_back_from(tmp_path: Path) -> None:
+    path, variables = tmp_path / "state.npz", variables_of(build_tiny_model())
+    save_state(path, RunState(step=1), variables, IDENTITY)
+    save_state(path, RunState(step=2), variables, IDENTITY | {"image_size": 96})
+    with pytest.raises(ValueError, match="image_size was 96, now 224"):
+        find_state(path, IDENTITY)
+
+
+def test_a_full_disk_is_one_line_with_the_need_and_the_state_before_stays(small_disk: Path) -> None:
+    path = small_disk / "state.npz"
+    variables = [keras.Variable(np.zeros([50_000], np.float32)) for _ in range(3)]  # 0.60 MB of 1 MiB
+    save_state(path, RunState(step=1), variables, IDENTITY)
+    with pytest.raises(OSError, match="the disk is full: a state takes 0.60 MB, and two are kept; make room"):
+        save_state(path, RunState(step=2), variables, IDENTITY)
+    assert load_state(path, variables, IDENTITY).step == 1
+    assert [p.name for p in small_disk.iterdir()] == ["state.npz"]
+
+
+def test_a_folder_in_use_names_the_other_process_and_its_host(tmp_path: Path) -> None:
+    code = f"""
+import os
+from voc_tfdata.training.run_folder import lock_folder
+with lock_folder({str(tmp_path)!r}):
+    print(os.getpid(), flush=True)
+    input()
+"""
+    other = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout
+    number = int(other.stdout.readline())
+    wanted = f"is in use by process {number} on {socket.gethostname()}; wait for it"
+    with pytest.raises(RuntimeError, match=re.escape(wanted)), lock_folder(tmp_path):
+        pytest.fail("not locked out")
+    other.kill()
+    other.wait()
+    with lock_folder(tmp_path):  # stale: its process is gone
+        assert (tmp_path / ".lock").read_text() == f"process {os.getpid()} on {socket.gethostname()}\n"

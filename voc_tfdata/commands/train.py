@@ -11,6 +11,8 @@ Evaluation alone: voc_tfdata evaluate, or --eval_only.
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -51,13 +53,20 @@ def main(argv: list[str]) -> int:
         import tensorflow as tf
 
         from voc_tfdata.training import devices, hosts
+        from voc_tfdata.training.run_folder import lock_folder
+        from voc_tfdata.training.stopping import TrainingStopped
     tf.get_logger().setLevel("WARNING")  # with several devices it tells of every reduction
     if flag.DETERMINISTIC.value:
         tf.config.experimental.enable_op_determinism()
     # First of all: nothing may touch a device before, so remote records are mirrored after it.
     strategy = devices.choose_strategy(flag.STRATEGY.value, start_timeout_s=flag.START_TIMEOUT.value)
-    with hosts.report_lost_hosts(strategy):
-        _train(strategy, train_source)
+    lock = lock_folder(flag.OUT_DIR.value) if hosts.is_chief(strategy) else contextlib.nullcontext()
+    with lock, hosts.report_lost_hosts(strategy):
+        try:
+            _train(strategy, train_source)
+        except TrainingStopped as err:
+            print(f"stopped by {signal.Signals(err.signal_number).name}: {err}", file=sys.stderr)
+            return 128 + err.signal_number
         if hosts.is_chief(strategy):
             _evaluate(str(Path(flag.OUT_DIR.value) / "best.keras"), Path(flag.OUT_DIR.value))
         hosts.broadcast("done", strategy)  # the others stay until then: one that ends takes all with it
@@ -74,6 +83,7 @@ def _train(strategy: tf.distribute.Strategy, source: SplitSource) -> None:
     from voc_tfdata.training.loop import train
     from voc_tfdata.training.optimizers import learning_rate_at
     from voc_tfdata.training.run_folder import prepare_folder
+    from voc_tfdata.training.stopping import stop_on_signals
 
     identity = _resolve_flags(strategy, source)
     _tell_changes()
@@ -89,21 +99,24 @@ def _train(strategy: tf.distribute.Strategy, source: SplitSource) -> None:
         strategy.num_replicas_in_sync,
         learner.num_hosts,
     )
-    train(
-        learner,
-        settings,
-        make_batches=partial(_make_batches, strategy),
-        validate=_make_validation(learner),
-        learning_rate=partial(
-            learning_rate_at,
-            peak=flag.LEARNING_RATE.value,
-            warmup_steps=flag.WARMUP_STEPS.value,
-            total_steps=min(settings.steps_per_epoch * settings.epochs, settings.max_steps or sys.maxsize),
-            cosine_decay=flag.COSINE_DECAY.value,
-        ),
-        out_dir=out_dir,
-        identity=identity,
+    rate = partial(
+        learning_rate_at,
+        peak=flag.LEARNING_RATE.value,
+        warmup_steps=flag.WARMUP_STEPS.value,
+        total_steps=min(settings.steps_per_epoch * settings.epochs, settings.max_steps or sys.maxsize),
+        cosine_decay=flag.COSINE_DECAY.value,
     )
+    with stop_on_signals() as stop:
+        train(
+            learner,
+            settings,
+            make_batches=partial(_make_batches, strategy),
+            validate=_make_validation(learner),
+            learning_rate=rate,
+            out_dir=out_dir,
+            identity=identity,
+            stop=stop,
+        )
 
 
 def _resolve_flags(strategy: tf.distribute.Strategy, source: SplitSource) -> dict[str, object]:

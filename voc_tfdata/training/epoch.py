@@ -80,6 +80,9 @@ def run_steps(
                     raise FloatingPointError(f"the loss is {state.sums[0]}")
                 if state.step < until and saver.is_due():
                     saver.save(state)
+            if saver.asks_every_step or state.step % _SYNC_STEPS == 0:
+                state.sums = sums.numpy().tolist() if saver.is_asked else state.sums
+                saver.end_if_asked(state)
             if state.step == first + 1 < until:
                 started_at, waited, pictures = time.monotonic(), 0.0, sums[3]
     seconds = time.monotonic() - started_at

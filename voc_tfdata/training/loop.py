@@ -33,6 +33,7 @@ from voc_tfdata.training.run_folder import (
     read_values,
 )
 from voc_tfdata.training.run_saver import RunSaver
+from voc_tfdata.training.stopping import StopRequest
 
 _DIVERGED = (
     "lower --learning_rate, or set --clip_norm=1 or --warmup_steps=500; run again, it goes on from the last save"
@@ -63,6 +64,7 @@ def train(
     learning_rate: Callable[[int], float],
     out_dir: str | Path,
     identity: Mapping[str, object],
+    stop: StopRequest | None = None,
 ) -> RunState:
     """Trains to the end, from where an earlier run in out_dir stopped, and returns the state at the end.
 
@@ -77,8 +79,10 @@ def train(
       learning_rate: of a step.
       out_dir: local folder.
       identity: what makes this run another one than the one in out_dir, see save_state.
+      stop: set when the run is to finish its step, save and end.
 
     Raises:
+      TrainingStopped: stop was set; the state is saved.
       ValueError: out_dir holds the state of another run.
       RuntimeError: loss, weights or predictions became NaN or infinite; the last sound state is kept.
     """
@@ -86,7 +90,7 @@ def train(
     logs = str(out_dir / TENSORBOARD_NAME)
     writes_scalars = settings.tensorboard and learner.is_chief
     writer = tf.summary.create_file_writer(logs) if writes_scalars else tf.summary.create_noop_writer()
-    saver = RunSaver(out_dir / STATE_NAME, learner, identity, minutes=settings.checkpoint_minutes)
+    saver = RunSaver(out_dir / STATE_NAME, learner, identity, minutes=settings.checkpoint_minutes, stop=stop)
     state = saver.restore()
     if state.step:
         logging.info("goes on after step %d, in epoch %d", state.step, state.step // settings.steps_per_epoch + 1)
@@ -121,6 +125,7 @@ def train(
                 break
             if epoch == 1 or _why_stop(state, settings) or saver.is_due():
                 saver.save(state)  # after the first epoch in any case: from then on it tells whose best.keras that is
+            saver.end_if_asked(state)
     except FloatingPointError as err:
         raise RuntimeError(f"training diverged by step {state.step}: {err}; {_DIVERGED}") from err
     logging.info("training ends: %s; best %s in epoch %d", reason, settings.monitor, state.best_epoch)

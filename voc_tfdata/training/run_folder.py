@@ -9,8 +9,11 @@ The state is written whole or not at all, and is refused to a run that is anothe
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+import socket
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,15 +25,35 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from absl import logging
 
-from voc_tfdata.files import write_whole, writing_whole
+from voc_tfdata.files import format_bytes, locked, sync_file, write_whole, writing_whole
 from voc_tfdata.training import hosts
 
 STATE_NAME = "state.npz"
+PREVIOUS_NAME = "state_previous.npz"  # the state before it, to go on from if the newest one is damaged
+LOCK_NAME = ".lock"
 BEST_NAME = "best.keras"
 HISTORY_NAME = "history.csv"
 TENSORBOARD_NAME = "tensorboard"
 FLAGS_NAME = "flags.txt"
+
+
+@contextmanager
+def lock_folder(out_dir: str | Path) -> Iterator[None]:
+    """Keeps other trainings out of a run folder; the lock ends with the process, however it ends.
+
+    Raises:
+      RuntimeError: another process trains there; the message names it and its host.
+    """
+    path = Path(out_dir) / LOCK_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    holder = path.read_text(encoding="utf-8").strip() or "another process"
+    refusal = f"{out_dir} is in use by {holder}; wait for it, end it, or take another --out_dir"
+    with locked(path, refuse=refusal):
+        path.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+        yield
 
 
 def prepare_folder(
@@ -79,13 +102,22 @@ def prepare_folder(
 
 def _prepare(out_dir: Path, identity: Mapping[str, object], *, flags_text: str, resume: bool) -> None:
     if not resume:
-        for name in (STATE_NAME, BEST_NAME, HISTORY_NAME):  # the state first: a run without it is not gone on with
+        for name in (
+            STATE_NAME,
+            PREVIOUS_NAME,
+            BEST_NAME,
+            HISTORY_NAME,
+        ):  # the state first: a run without it is not gone on with
             (out_dir / name).unlink(missing_ok=True)
         shutil.rmtree(out_dir / TENSORBOARD_NAME, ignore_errors=True)
-    elif (out_dir / STATE_NAME).exists():
-        check_resumable(out_dir / STATE_NAME, identity)
+    else:
+        find_state(out_dir / STATE_NAME, identity)
     out_dir.mkdir(parents=True, exist_ok=True)
     write_whole(out_dir / FLAGS_NAME, flags_text)
+
+
+class DamagedStateError(ValueError):
+    """A state that is not what was written."""
 
 
 @dataclass
@@ -110,6 +142,8 @@ def save_state(
 ) -> None:
     """Writes the state of a run under a temporary name and renames it: a kill leaves the one before.
 
+    The one that was there becomes state_previous.npz beside it.
+
     Args:
       path: of the file.
       state: of the run.
@@ -124,8 +158,20 @@ def save_state(
     values = read_values(variables) if values is None else values
     arrays = {_key(i): value for i, value in enumerate(values)}
     arrays |= {"state": np.array(json.dumps(asdict(state))), "identity": np.array(json.dumps(dict(identity)))}
-    with writing_whole(path) as temporary:
-        np.savez(temporary, **arrays)
+    path = Path(path)
+    try:
+        with writing_whole(path) as temporary:
+            np.savez(temporary, **arrays)
+            sync_file(temporary)
+            if path.exists():
+                os.replace(path, path.with_name(PREVIOUS_NAME))
+    except OSError as err:
+        if err.errno != errno.ENOSPC:
+            raise
+        size = format_bytes(sum(value.nbytes for value in arrays.values()))
+        raise OSError(
+            err.errno, f"the disk is full: a state takes {size}, and two are kept; make room and run again", str(path)
+        ) from err
 
 
 def read_values(variables: Sequence[keras.Variable]) -> list[npt.NDArray]:
@@ -139,6 +185,25 @@ def read_values(variables: Sequence[keras.Variable]) -> list[npt.NDArray]:
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise FloatingPointError(f"{variable.path} holds NaN or infinity")
     return values
+
+
+def find_state(path: str | Path, identity: Mapping[str, object]) -> Path | None:
+    """Returns the file of the newest sound state: path, or the one before it, which is warned of; None without any.
+
+    Raises:
+      ValueError: it is of another run, or all there are are damaged.
+    """
+    there = [file for file in (Path(path), Path(path).with_name(PREVIOUS_NAME)) if file.exists()]
+    for number, file in enumerate(there):
+        try:
+            check_resumable(file, identity)
+        except DamagedStateError as err:
+            if number == len(there) - 1:
+                raise
+            logging.warning("%s; goes on from the state before it", err)
+        else:
+            return file
+    return None
 
 
 def load_state(path: str | Path, variables: Sequence[keras.Variable], identity: Mapping[str, object]) -> RunState:
@@ -193,7 +258,7 @@ def _open_state(path: str | Path) -> Iterator[np.lib.npyio.NpzFile]:
         with np.load(path, allow_pickle=False) as file:
             yield file
     except (zipfile.BadZipFile, KeyError, TypeError, EOFError, zlib.error) as err:
-        raise ValueError(f"{path} is damaged ({err}); start anew with --resume=false") from err
+        raise DamagedStateError(f"{path} is damaged ({err}); start anew with --resume=false") from err
 
 
 def _key(number: int) -> str:

@@ -11,13 +11,22 @@ import numpy as np
 
 from voc_tfdata.training.hosts import broadcast, broadcast_array
 from voc_tfdata.training.learner import Learner
-from voc_tfdata.training.run_folder import RunState, load_state, read_state, read_values, save_state
+from voc_tfdata.training.run_folder import RunState, find_state, load_state, read_state, read_values, save_state
+from voc_tfdata.training.stopping import StopRequest, TrainingStopped
 
 
 class RunSaver:
     """Saves a learner and the state of its run to one file, and keeps the time since the last save."""
 
-    def __init__(self, path: Path, learner: Learner, identity: Mapping[str, object], *, minutes: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        learner: Learner,
+        identity: Mapping[str, object],
+        *,
+        minutes: float,
+        stop: StopRequest | None = None,
+    ) -> None:
         """Prepares to save.
 
         Args:
@@ -25,7 +34,9 @@ class RunSaver:
           learner: whose variables are saved.
           identity: what makes this run another one than the one in the file, see save_state.
           minutes: a save is due so long after the last one.
+          stop: set when the run is to save and end.
         """
+        self._stop = stop or StopRequest()
         self._path, self._learner, self._identity = path, learner, identity
         self._variables = learner.variables
         self._minutes = minutes
@@ -37,15 +48,15 @@ class RunSaver:
         Raises:
           ValueError: the file holds the state of another run, or is damaged.
         """
-        if self._learner.num_hosts == 1:
-            exists = self._path.exists()
-            return load_state(self._path, self._variables, self._identity) if exists else RunState()
         strategy, chief = self._learner.strategy, self._learner.is_chief
+        path = find_state(self._path, self._identity) if chief else None
+        if self._learner.num_hosts == 1:
+            return load_state(path, self._variables, self._identity) if path else RunState()
         state, values = RunState(), [np.zeros(variable.shape, variable.dtype) for variable in self._variables]
-        if not broadcast(self._path.exists() if chief else None, strategy):
+        if not broadcast(path is not None if chief else None, strategy):
             return state
-        if chief:
-            state, values = read_state(self._path, len(self._variables), self._identity)
+        if path is not None:
+            state, values = read_state(path, len(self._variables), self._identity)
         state = RunState(**broadcast(asdict(state), strategy))
         for variable, value in zip(self._variables, values, strict=True):
             variable.assign(broadcast_array(value, strategy))
@@ -62,6 +73,23 @@ class RunSaver:
         if self._learner.is_chief:
             save_state(self._path, state, self._variables, self._identity, values=values)
         self._saved_at = time.monotonic()
+
+    def end_if_asked(self, state: RunState) -> None:
+        """Saves and raises TrainingStopped if the run was asked to end. With several hosts, all must come to it."""
+        number = int(broadcast(self._stop.signal_number, self._learner.strategy))
+        if number:
+            self.save(state)
+            raise TrainingStopped(number, state.step)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether this process was asked to end."""
+        return bool(self._stop.signal_number)
+
+    @property
+    def asks_every_step(self) -> bool:
+        """Whether end_if_asked costs nothing: several hosts have to agree."""
+        return self._learner.num_hosts == 1
 
     def is_due(self) -> bool:
         """Returns whether it is time to save, by the chief's clock: all hosts must save at the same step."""
