@@ -19,10 +19,10 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # the tests compare to the 
 
 @pytest.fixture(scope="session")
 def shared_voc() -> Path:
-    """The real pictures beside the checkout; skips, with the reason, where they are not."""
+    """The real images beside the checkout; skips, with the reason, where they are not."""
     folder = SHARED / "voc"
     if not folder.is_dir():
-        pytest.skip(f"no real VOC pictures at {folder}")
+        pytest.skip(f"no real VOC images at {folder}")
     return folder
 
 
@@ -37,5 +37,5 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def pytest_report_header() -> str:
-    state = "used" if (SHARED / "voc").is_dir() else "not there: the tests on real pictures are skipped"
+    state = "used" if (SHARED / "voc").is_dir() else "not there: the tests on real images are skipped"
     return f"real VOC data at {SHARED / 'voc'}: {state}"

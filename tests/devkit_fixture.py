@@ -27,7 +27,7 @@ QUARTERS = ((220, 30, 30), (30, 170, 40), (40, 60, 210), (235, 235, 235))  # red
 
 @dataclass(frozen=True)
 class Sample:
-    """One annotation and its picture; None where there is to be no such file."""
+    """One annotation and its image; None where there is to be no such file."""
 
     objects: tuple[str, ...]
     picture: bytes | None  # b"" for one that write_devkit draws
@@ -50,7 +50,7 @@ def sample(
 def write_devkit(root: Path, samples: Mapping[str, Sample], lists: Mapping[str, Sequence[str]] | None = None) -> Path:
     """Writes Annotations/, JPEGImages/ and ImageSets/Main/ under root and returns root.
 
-    The pictures are of one colour each, COLOURS in the order of the samples, 32 x 24 pixels.
+    The images are of one colour each, COLOURS in the order of the samples, 32 x 24 pixels.
     """
     for folder in ("Annotations", "JPEGImages"):
         (root / folder).mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def write_devkit(root: Path, samples: Mapping[str, Sample], lists: Mapping[str, 
 
 
 def size_of(picture: bytes) -> tuple[int, int]:
-    """Returns width and height of a picture, 32 and 24 of what is none."""
+    """Returns width and height of an image, 32 and 24 of what is none."""
     try:
         with Image.open(io.BytesIO(picture)) as image:
             return image.size
@@ -114,14 +114,14 @@ def plain_jpeg(colour: tuple[int, int, int] = COLOURS[0], size: tuple[int, int] 
 
 
 def encode(image: Image.Image, file_format: str, **save: Any) -> bytes:
-    """Returns the bytes of a picture file."""
+    """Returns the bytes of an image file."""
     out = io.BytesIO()
     image.save(out, file_format, **save)
     return out.getvalue()
 
 
 def draw_quarters(width: int = 64, height: int = 48) -> Image.Image:
-    """Returns a picture of four quarters: red and green above, blue and white below."""
+    """Returns an image of four quarters: red and green above, blue and white below."""
     pixels = np.zeros((height, width, 3), np.uint8)
     for k, colour in enumerate(QUARTERS):
         top, left = k // 2 * height // 2, k % 2 * width // 2
@@ -130,7 +130,7 @@ def draw_quarters(width: int = 64, height: int = 48) -> Image.Image:
 
 
 def draw_noise(width: int = 96, height: int = 72, seed: int = 0) -> Image.Image:
-    """Returns a picture that compresses badly, so that a cut anywhere hits coded data."""
+    """Returns an image that compresses badly, so that a cut anywhere hits coded data."""
     return Image.fromarray(np.random.RandomState(seed).randint(0, 256, (height, width, 3)).astype(np.uint8))
 
 

@@ -151,7 +151,7 @@ def s3(s3_of_session: S3) -> Iterator[S3]:
 
 @pytest.fixture(scope="session")
 def noisy_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Records of 16 pictures of noise, 4 shards of some 200 KB in split train, one of split val."""
+    """Records of 16 images of noise, 4 shards of some 200 KB in split train, one of split val."""
     pictures = {f"{k:04d}": encode(draw_noise(160, 120, seed=k), "JPEG", quality=95) for k in range(20)}
     samples = {name: sample(VOC_CLASSES[k % 20], picture=jpeg) for k, (name, jpeg) in enumerate(pictures.items())}
     root = write_devkit(tmp_path_factory.mktemp("noisy") / "VOC", samples)

@@ -3,4 +3,4 @@
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]  # the checkout
-SHARED = ROOT.parent / "shared"  # real pictures and odd inputs, where they are
+SHARED = ROOT.parent / "shared"  # real images and odd inputs, where they are

@@ -92,7 +92,7 @@ def test_every_picture_is_stored_byte_for_byte(examples2012: dict) -> None:
 
 
 def test_boxes_are_the_pixels_of_the_xml_over_the_size_of_the_picture(examples2012: dict) -> None:
-    image_id = "2007_000027"  # objects/VOC2012.txt: person 0 174 101 349 351; the picture is 486 x 500
+    image_id = "2007_000027"  # objects/VOC2012.txt: person 0 174 101 349 351; the image is 486 x 500
     example = examples2012[image_id]
     assert (example["image/width"], example["image/height"]) == ([486], [500])
     sides = [example[f"image/object/bbox/{side}"][0] for side in ("xmin", "ymin", "xmax", "ymax")]

@@ -42,7 +42,7 @@ def read_classes(path: str | Path) -> tuple[str, ...]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no class file {path}; --classes wants a text file with one class name a line")
+        raise FileNotFoundError(f"no class file {path}; --classes wants a text file with one class name per line")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as err:
@@ -55,7 +55,7 @@ def read_classes(path: str | Path) -> tuple[str, ...]:
     else:
         names = _names_of_lines([line for line in lines if line and not line.startswith("#")], path)
     if not names:
-        raise ValueError(f"{path} names no class; write one class name a line")
+        raise ValueError(f"{path} names no class; write one class name per line")
     seen: dict[str, str] = {}
     for name in names:
         if not name.isprintable() or len(name) > 200:
@@ -99,7 +99,7 @@ def _names_of_yaml(text: str, path: Path) -> list[str]:
     if match := re.search(r"(?m)^names\s*:[ \t]*\n((?:[ \t]+\d+[ \t]*:.*\n?)+)", text + "\n"):
         pairs = [line.strip().partition(":") for line in match[1].splitlines() if line.strip()]
         return _in_order({int(number): _unquote(name) for number, _, name in pairs}, len(pairs), path)
-    raise ValueError(f"{path} has no names: that can be read; write one class name a line into a text file")
+    raise ValueError(f"{path} has no names: that can be read; write one class name per line into a text file")
 
 
 def _unquote(text: str) -> str:

@@ -23,7 +23,7 @@ NAMES = {"a": "dog", "b": "cat", "c": "car", "d": "bus", "e": "cow"}
 
 @pytest.fixture(scope="module")
 def records_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five pictures of one colour each: COLOURS, in the order of NAMES."""
+    """Five images of one colour each: COLOURS, in the order of NAMES."""
     folder = tmp_path_factory.mktemp("speed")
     root = write_devkit(folder / "VOC", {i: sample(name) for i, name in NAMES.items()})
     build_records(root, folder / "records", split_ratios="train=1", num_workers=1, num_shards=2)

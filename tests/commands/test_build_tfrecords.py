@@ -36,7 +36,7 @@ def run(*flags: str, cwd: Path | None = None, **env: str) -> subprocess.Complete
 
 @pytest.fixture(scope="module")
 def devkit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A devkit of 150 small pictures: in two shards a split six chunks of work, so that four workers all have some."""
+    """A devkit of 150 small images: in two shards a split six chunks of work, so that four workers all have some."""
     picture = encode(draw_noise(), "JPEG")
     names = ("dog", "cat", "person", "Sofa")
     samples = {f"für {k:03d}.v2": sample(names[k % 4], difficult("cow"), picture=picture) for k in range(150)}
@@ -95,7 +95,7 @@ def test_bad_files_are_listed_with_status_1_and_no_traceback(tmp_path: Path) -> 
         assert not (tmp_path / "out").exists()
     done = run(f"--voc_root={root}", f"--out_dir={tmp_path}/out", "--on_error=skip", "--split_ratios=train=1")
     assert done.returncode == 0
-    assert "3 files left out:" in done.stderr and f"{root}/Annotations/ghost.xml: no picture" in done.stderr
+    assert "3 files left out:" in done.stderr and f"{root}/Annotations/ghost.xml: no image" in done.stderr
     assert labels_of(read_examples(tmp_path / "out")) == {"good": ["dog"]}
     assert len(read_manifest(tmp_path / "out").skipped) == 3
 

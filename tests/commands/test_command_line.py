@@ -68,7 +68,7 @@ def test_an_argument_that_is_no_flag_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "raised, message",
     [
-        ("ValueError('a.xml: is bad; mend it')", "a.xml: is bad; mend it"),
+        ("ValueError('a.xml: is bad; fix it')", "a.xml: is bad; fix it"),
         ("FileNotFoundError('no records; run: build_tfrecords')", "no records; run: build_tfrecords"),
         ("OSError(28, 'No space left on device', '/x/part-0')", "/x/part-0: No space left on device"),
         ("RuntimeError('two\\nlines')", "two\nlines"),

@@ -16,7 +16,7 @@ import pytest
 from tests.devkit_fixture import write_small_records
 from tests.paths import ROOT
 
-STEPS = 5  # an epoch: 9 pictures by two
+STEPS = 5  # an epoch: 9 images by two
 
 
 def command(*flags: object) -> list[str]:
@@ -89,12 +89,12 @@ def test_a_run_leaves_everything_and_says_where(finished: Path) -> None:
     stdout = finished.with_name("stdout.txt").read_text()
     assert "mAP (voc2010)" in stdout and "report.html" in stdout and "best.keras" in stdout
     metrics = json.loads((finished / "metrics.json").read_text())
-    # four test pictures p12 ... p15: cat, dog, person, cat, and difficult dog, person, cat, dog
+    # four test images p12 ... p15: cat, dog, person, cat, and difficult dog, person, cat, dog
     assert metrics["positives"] == {"cat": 2, "dog": 1, "person": 1}
     assert metrics["ignored"] == {"cat": 1, "dog": 2, "person": 1}
     # 12 cells less 4 ignored; 4 of the 8 are 0
     assert metrics["baselines"]["all_negative_binary_accuracy"] == 0.5
-    # of the 9 training pictures each class is in 3, and difficult in 3: 3 of 6 that count, which is ln 2
+    # of the 9 training images each class is in 3, and difficult in 3: 3 of 6 that count, which is ln 2
     assert metrics["baselines"]["constant_prior_loss"] == pytest.approx(np.log(2))
 
 

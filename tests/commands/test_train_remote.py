@@ -40,6 +40,6 @@ def test_training_mirrors_the_records_and_exits_with_its_own_status(
 def test_training_on_a_bucket_that_is_not_there_is_one_line_and_status_1(s3: S3, tmp_path: Path) -> None:
     done = train(s3, tmp_path, "s3://no-bucket/voc")
     assert done.returncode == 1
-    what = f"there is no bucket 'no-bucket' at {s3.way.url}; make it, or mend the name"
+    what = f"there is no bucket 'no-bucket' at {s3.way.url}; make it, or fix the name"
     assert done.stderr == f"error: s3://no-bucket/voc/manifest.json: {what}\n"
     assert not (tmp_path / "run").exists()

@@ -25,7 +25,7 @@ BAD = {"cut": sample("dog", picture=encode(draw_noise(7, 48), "JPEG")[:700]), "g
 
 
 def write_kit(root: Path, *, count: int, bad: bool = False) -> Path:
-    """Writes `count` pictures of classes in turn, some with a difficult object, and two that cannot be used."""
+    """Writes `count` images of classes in turn, some with a difficult object, and two that cannot be used."""
     classes = ("dog", "cat", "person", "train")
     samples = {
         f"image{i:04d}": sample(classes[i % 4], *([difficult("sofa")] if i % 5 == 0 else [])) for i in range(count)
@@ -56,7 +56,7 @@ def test_bad_files_are_all_named_and_nothing_is_written(tmp_path: Path) -> None:
             build_records(root, tmp_path / "out", **options)
         errors.append(str(caught.value))
     assert errors[0] == errors[1]
-    assert "cut.jpg: is a truncated or damaged JPEG" in errors[1] and "gone.xml: no picture" in errors[1]
+    assert "cut.jpg: is a truncated or damaged JPEG" in errors[1] and "gone.xml: no image" in errors[1]
     assert not (tmp_path / "out").exists()
 
 

@@ -67,7 +67,7 @@ def ids_of(out: Path) -> dict[str, tuple[str, ...]]:
 def test_stems_pair_labels_and_pictures_whatever_filename_says(tmp_path: Path) -> None:
     samples = {
         "cam": sample("dog"),
-        "cam.v2.001": sample("cat", filename="cam.jpg"),  # another's picture
+        "cam.v2.001": sample("cat", filename="cam.jpg"),  # another's image
         "cam.v2.002": sample("bird", "person", filename=""),
         "end.": sample("sofa", filename="end"),
         "photo 5": sample("cow", filename="nowhere.png"),
@@ -106,7 +106,7 @@ def test_one_picture_never_becomes_two_examples(tmp_path: Path, ids: tuple[str, 
     samples = {i: sample("dog", picture=None, filename=picture) for i in ids}
     root = write_devkit(tmp_path / "VOC", samples)
     (root / "JPEGImages" / picture).write_bytes(plain_jpeg())
-    with pytest.raises(BadFilesError, match=r"1 bad file.*\n.*\.xml: is for the picture that .*\.xml is for"):
+    with pytest.raises(BadFilesError, match=r"1 bad file.*\n.*\.xml: is for the image that .*\.xml is for"):
         convert(root, tmp_path / "out")
 
 
@@ -129,7 +129,7 @@ def test_twin_pictures_are_told_apart_by_filename_or_refused(tmp_path: Path) -> 
     assert read_examples(tmp_path / "out")["twin"]["image/filename"] == [b"twin.png"]
     assert "twin.jpg" in list(report.warnings)[-1].text
     (root / "Annotations/twin.xml").write_text(annotation_xml("dog"))
-    with pytest.raises(BadFilesError, match="twin.xml: several pictures have its stem: twin.jpg, twin.png"):
+    with pytest.raises(BadFilesError, match="twin.xml: several images have its stem: twin.jpg, twin.png"):
         convert(root, tmp_path / "out2")
 
 
@@ -193,7 +193,7 @@ def test_skipping_goes_on_without_bad_files_and_records_them(tmp_path: Path) -> 
 
 
 def test_skipping_all_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(BadFilesError, match="7 bad files, no good one is left(?s:.*)\nmend some of them$"):
+    with pytest.raises(BadFilesError, match="7 bad files, no good one is left(?s:.*)\nfix some of them$"):
         convert_samples(tmp_path, BAD, on_error="skip")
     assert not (tmp_path / "out").exists()
 
@@ -222,7 +222,7 @@ def test_a_picture_without_annotation_is_left_out_named_and_counted(tmp_path: Pa
     }
     report, examples = convert_samples(tmp_path, samples)
     assert sorted(examples) == ["good1", "good2"]
-    assert kinds_of(report) == {"no picture's suffix": 1, "picture without annotation": 2}
+    assert kinds_of(report) == {"no image's suffix": 1, "picture without annotation": 2}
     texts = "\n".join(w.text for w in report.warnings)
     assert all(name in texts for name in ("JPEGImages/x.jpg", "JPEGImages/y.v2.PNG", "JPEGImages/z.heic"))
 
@@ -428,7 +428,7 @@ def test_stem_and_image_that_differ_in_case_only(tmp_path: Path) -> None:
     report = convert(root, tmp_path / "out")
     assert kinds_of(report) == {"picture differs in case": 1}
     shutil.copy(root / "JPEGImages" / "0AF.jpg", root / "JPEGImages" / "0Af.jpg")
-    with pytest.raises(ValueError, match="0af.xml: no picture 0af.jpg"):
+    with pytest.raises(ValueError, match="0af.xml: no image 0af.jpg"):
         convert(root, tmp_path / "two")
 
 
@@ -496,7 +496,7 @@ def test_what_goes_through_temporary_files_comes_out_the_same(tmp_path: Path, mo
         monkeypatch.setattr(source_files, "_BLOCK_FILES", 5)
     assert reports[:2] == reports[2:]
     kinds = Counter(notice.kind for notice in reports[0][0])
-    # 20 of the 25 pictures without annotation of their stem are somebody's
+    # 20 of the 25 images without annotation of their stem are somebody's
     assert kinds["picture found by <filename>"] == 20 and kinds["picture without annotation"] == 5
     assert kinds["class name spelt differently"] == 20 and len(reports[0][1]) == 1
 
@@ -715,7 +715,7 @@ def test_a_size_that_is_not_the_pictures_is_told_and_a_rescaled_copys_boxes_foll
     root = write_devkit(tmp_path / "VOC", {"half": sample(xml=half), "other": sample(xml=other), "good": sample("dog")})
     report = convert(root, tmp_path / "out")
     examples = read_examples(tmp_path / "out")
-    assert kinds_of(report) == {"<size> is not the picture's": 2}
+    assert kinds_of(report) == {"<size> is not the image's": 2}
     texts = sorted(notice.text for notice in report.warnings)
     assert "half.xml: <size> is 64 x 48" in texts[0] and "taken as drawn on a copy of that size" in texts[0]
     assert "other.xml: <size> is 64 x 64" in texts[1] and "doubtful" in texts[1]

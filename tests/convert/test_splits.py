@@ -24,7 +24,7 @@ def test_ratios_are_parsed_in_their_order() -> None:
     [
         ("train=0.7,val=0.2", "add up to 0.9, not to 1"),
         ("train=0.7,val=0.4", "add up to 1.1"),
-        ("train=0.5,train=0.5", "'train' stands there twice"),
+        ("train=0.5,train=0.5", "'train' is listed twice"),
         ("train=1.2,val=-0.2", "share of 'train' must be above 0 and at most 1"),
         ("train=1,val=0", "share of 'val' must be above 0"),
         ("train=nan", "share of 'train'"),

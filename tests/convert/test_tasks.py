@@ -1,4 +1,4 @@
-"""What runs in the converter's processes: labels and boxes of one picture, errors collected."""
+"""What runs in the converter's processes: labels and boxes of one image, errors collected."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_boxes_stay_shares_when_the_picture_is_shrunk(tmp_path: Path) -> None:
 def test_a_box_outside_the_picture_is_cut_to_it_with_a_warning(tmp_path: Path) -> None:
     encoded, fields = encode_one(tmp_path, annotation_xml(object_xml("dog", box=(-8, 6, 64, 12))), plain_jpeg())
     assert boxes_of(fields) == [(0.0, 0.25, 1.0, 0.5)]
-    assert [w.kind for w in encoded.warnings] == ["box outside the picture"]
+    assert [w.kind for w in encoded.warnings] == ["box outside the image"]
 
 
 def test_an_unusable_box_is_all_zero(tmp_path: Path) -> None:
@@ -110,10 +110,10 @@ def test_an_unusable_box_is_all_zero(tmp_path: Path) -> None:
     assert (boxes_of(fields), fields["image/class/multi_hot"][11]) == ([(0, 0, 0, 0)], 1)
 
 
-# A box over the red quarter (left, top) of the upright 64 x 48 picture, as shares: 0, 0, 0.5, 0.5. Where that
-# quarter lies in the stored picture follows from the EXIF orientation (EXIF 2.3: which side is the 0th row):
+# A box over the red quarter (left, top) of the upright 64 x 48 image, as shares: 0, 0, 0.5, 0.5. Where that
+# quarter lies in the stored image follows from the EXIF orientation (EXIF 2.3: which side is the 0th row):
 #   6: stored 48 x 64, its left is the upright bottom, its top the upright left: red lies left of the green ... below.
-STORED_BOXES = {  # xmin, ymin, xmax, ymax of the red quarter in the stored 48 x 64 picture
+STORED_BOXES = {  # xmin, ymin, xmax, ymax of the red quarter in the stored 48 x 64 image
     5: (0, 0, 24, 32),
     6: (0, 32, 24, 64),
     7: (24, 32, 48, 64),
@@ -143,7 +143,7 @@ def test_boxes_are_turned_with_the_picture(tmp_path: Path, orientation: int, fil
 
 
 def test_bad_files_are_collected_and_the_good_ones_written(tmp_path: Path) -> None:
-    pictures = [plain_jpeg(), b"no picture", plain_jpeg()[:300], plain_jpeg((1, 2, 3))]
+    pictures = [plain_jpeg(), b"no image", plain_jpeg()[:300], plain_jpeg((1, 2, 3))]
     items = [
         pack_item(scan(tmp_path, annotation_xml("person"), f"i{k}").annotation, write(tmp_path, f"{k}.jpg", data))
         for k, data in enumerate(pictures)

@@ -72,7 +72,7 @@ def test_what_cannot_be_written_is_refused_before_the_devkit_is_read(
 
 
 def test_bad_files_leave_the_bucket_as_it_was(s3: S3, devkit: Path) -> None:
-    (devkit / "JPEGImages" / "3.jpg").write_bytes(b"no picture")
+    (devkit / "JPEGImages" / "3.jpg").write_bytes(b"no image")
     with pytest.raises(ValueError, match="1 bad file, nothing was written"):
         build(devkit, "s3://bucket/bad")
     assert s3.files("bucket/bad") == {}

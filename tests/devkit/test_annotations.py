@@ -1,4 +1,4 @@
-"""One annotation file: labels, difficult flags, boxes and encodings come out as they stand there, or it is named."""
+"""One annotation file: labels, difficult flags, boxes and encodings come out as they are there, or it is named."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_namespaces_capitals_comments_and_instructions_do_not_matter() -> None:
         (b"<annotation><object>", "is not well-formed XML .*line 1"),
         (b"<annotation>Tom & Jerry</annotation>", "is not well-formed XML .*line 1, column 18"),
         (b"<annotation/><annotation/>", "is not well-formed XML"),
-        (b"\xff\xd8\xff\xe0 a picture", "is not well-formed XML"),
+        (b"\xff\xd8\xff\xe0 an image", "is not well-formed XML"),
         (b"{}", "is not well-formed XML"),
         (b"<html><body>404</body></html>", "its root is <html>, not <annotation>"),
         (b"<annotations><object><name>dog</name></object></annotations>", "its root is <annotations>"),

@@ -117,7 +117,7 @@ def test_16_bit_grey_is_scaled_to_8_bits(value, grey, file_format):
 
 
 def png_16_bit(pixel: bytes, colour_type: int, extra: bytes = b"") -> bytes:
-    """Returns a PNG (ISO 15948) of 16 x 16 equal pixels with 16 bits a channel."""
+    """Returns a PNG (ISO 15948) of 16 x 16 equal pixels with 16 bits per channel."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -307,13 +307,13 @@ def test_an_odd_header_loses_nothing_stays_and_hides_no_cut(data):
     "data", [b"", b"\0" * 5000, b"<html>404</html>", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"RIFF"]
 )
 def test_what_is_no_picture_is_refused(data):
-    with pytest.raises(BadFileError, match="a.jpg: (is empty|is no picture|has a damaged header|cannot be decoded)"):
+    with pytest.raises(BadFileError, match="a.jpg: (is empty|is no image|has a damaged header|cannot be decoded)"):
         load(data)
 
 
 def test_postscript_is_no_picture():
     data = encode(draw_quarters(), "EPS")  # Pillow would start another program to read it
-    with pytest.raises(BadFileError, match="is no picture that can be read"):
+    with pytest.raises(BadFileError, match="is no image that can be read"):
         load(data)
 
 
@@ -344,7 +344,7 @@ def test_a_large_picture_is_checked_to_its_end():
         load(data[: len(data) // 2])
 
 
-# Shorter side to 24: 64 x 48 -> 32 x 24; turned pictures by their upright size; smaller ones stay untouched.
+# Shorter side to 24: 64 x 48 -> 32 x 24; turned images by their upright size; smaller ones stay untouched.
 def test_the_shorter_side_is_shrunk_and_never_enlarged():
     picture = load(encode(draw_quarters(64, 48), "JPEG"), shorter_side=24)
     assert (picture.width, picture.height, picture.changes) == (32, 24, ("shrunk",))
@@ -385,7 +385,7 @@ def flip(data: bytes, place: int) -> bytes:
     return data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :]
 
 
-# What is behind the header of each kind: one flipped bit anywhere in it, and no half picture may pass.
+# What is behind the header of each kind: one flipped bit anywhere in it, and no half image may pass.
 @pytest.mark.parametrize("kind", ["RGB", "L", "P", "I;16", "RGBA"])
 def test_no_flipped_bit_in_a_png_passes(kind):
     picture = draw_noise(40, 30, seed=1)

@@ -1,4 +1,4 @@
-"""What belongs together in a devkit: annotations and pictures, lists and images."""
+"""What belongs together in a devkit: annotations and images, lists and images."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ def test_a_picture_that_only_filename_names_is_used_with_a_warning(tmp_path: Pat
 
 def test_a_picture_of_another_annotation_is_not_taken_by_filename(tmp_path: Path) -> None:
     devkit = open_devkit(write_devkit(tmp_path, {"a": sample("dog"), "a (1)": sample("cat", picture=None)}))
-    with pytest.raises(BadFileError, match=r"a \(1\).xml: no picture a \(1\).jpg .* 'a.jpg' .* is that of a.xml"):
+    with pytest.raises(BadFileError, match=r"a \(1\).xml: no image a \(1\).jpg .* 'a.jpg' .* is that of a.xml"):
         find_picture(devkit, "a (1)", "a.jpg")
 
 
 def test_a_missing_picture_is_named_with_what_was_looked_for(tmp_path: Path) -> None:
     devkit = open_devkit(write_devkit(tmp_path, {"a": sample("dog", picture=None)}))
-    with pytest.raises(BadFileError, match="Annotations/a.xml: no picture a.jpg .* in .*/JPEGImages, nor the 'b.jpg'"):
+    with pytest.raises(BadFileError, match="Annotations/a.xml: no image a.jpg .* in .*/JPEGImages, nor the 'b.jpg'"):
         find_picture(devkit, "a", "b.jpg")
 
 
@@ -84,7 +84,7 @@ def test_filename_chooses_between_pictures_of_one_stem(tmp_path: Path) -> None:
     found = find_picture(open_devkit(root), "a", "a.png")
     assert found.file.name == "a.png" and "a.jpg, a.png" in found.warnings[0].text
     for hint in ("a", "", "b.jpg"):
-        with pytest.raises(BadFileError, match="a.xml: several pictures have its stem: a.jpg, a.png; remove all but"):
+        with pytest.raises(BadFileError, match="a.xml: several images have its stem: a.jpg, a.png; remove all but"):
             find_picture(open_devkit(root), "a", hint)
 
 
@@ -138,7 +138,7 @@ def test_an_id_listed_twice_is_taken_once_with_a_warning(listed: Devkit) -> None
     split_list = read_split_list(open_devkit(listed.root), "twice")
     assert list(split_list) == ["1", "2"]
     (warning,) = split_list.list_warnings()
-    assert warning.kind == "id listed twice" and "'1' stands there 3 times" in warning.text
+    assert warning.kind == "id listed twice" and "'1' is listed 3 times" in warning.text
 
 
 def test_an_id_is_found_in_either_unicode_form_and_with_a_picture_only(listed: Devkit) -> None:

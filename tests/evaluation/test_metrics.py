@@ -148,7 +148,7 @@ def test_classes_without_a_positive_are_named_and_left_out_of_the_mean():
 
 
 def test_difficult_only_pairs_are_no_negatives_of_the_mean():
-    # Pictures da (cat; dog only difficult), db (dog), dc (person only difficult); classes cat, dog, person.
+    # Images da (cat; dog only difficult), db (dog), dc (person only difficult); classes cat, dog, person.
     # dog: da ignored, db found first: 1. As a negative, da (0.9) would push db to precision 1/2. person: undefined.
     y_true = [[1, -1, 0], [0, 1, 0], [0, 0, -1]]
     y_score = [[0.9, 0.9, 0.1], [0.2, 0.8, 0.3], [0.1, 0.4, 0.7]]
@@ -202,7 +202,7 @@ def test_a_network_that_predicts_the_same_for_every_picture_is_collapsed():
     assert metrics.is_collapsed(prior + 1e-5 * noise)
     assert not metrics.is_collapsed(prior + 1e-2 * noise)
     one_class_differs = prior.copy()
-    one_class_differs[::2, 7] += 0.02  # half of the pictures: standard deviation 0.01
+    one_class_differs[::2, 7] += 0.02  # half of the images: standard deviation 0.01
     assert not metrics.is_collapsed(one_class_differs)
     assert metrics.prediction_spread(one_class_differs) == pytest.approx(0.01)
 

@@ -27,7 +27,7 @@ def draw(y_true, y_score, images=None, ids=None, names=NAMES):
 
 
 def frame_colours(picture):
-    """Which of green and red frames the picture: a frame has thousands of pixels, text of one colour a few hundred."""
+    """Which of green and red frames the image: a frame has thousands of pixels, text of one colour a few hundred."""
     return {name for name in ("GREEN", "RED") if count_colour(picture, getattr(figures, name)) > 1500}
 
 
@@ -77,7 +77,7 @@ def test_there_are_five_pictures_in_a_row_and_only_so_many_in_all(monkeypatch):
     monkeypatch.setattr(picture_grid, "MAX_PICTURES", 10)
     cut = draw_many(12)
     assert one_row.shape[1] == two_rows.shape[1] == cut.shape[1] < 1600
-    assert two_rows.shape[0] - one_row.shape[0] > 2.5 * 110  # inches of a picture at 110 dots an inch
+    assert two_rows.shape[0] - one_row.shape[0] > 2.5 * 110  # inches of an image at 110 dots an inch
     assert cut.shape == two_rows.shape
 
 
@@ -93,7 +93,7 @@ def test_hostile_names_and_many_labels_are_drawn_without_a_warning():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([], None, np.zeros((0, 3)), []), "no picture"),
+        (([], None, np.zeros((0, 3)), []), "no image"),
         (([GREY_PICTURE / 255], None, np.zeros((1, 3)), ["a"]), r"picture a is float64 \(40, 40, 3\); expected uint8"),
         (([GREY_PICTURE[..., 0]], None, np.zeros((1, 3)), ["a"]), r"picture a is uint8 \(40, 40\)"),
         (([GREY_PICTURE], None, np.zeros((1, 2)), ["a"]), r"shape \(1, 3\) .*got \(1, 2\)"),

@@ -67,7 +67,7 @@ def test_the_same_evaluation_gives_the_same_bytes(tmp_path):
 
 
 def test_samples_are_shown_with_the_labels_of_their_own_id(tmp_path):
-    # a2 is row 1: cat 0.8 is a false alarm, bus 0.7 too, dog is missed. The same picture drawn alone is the same PNG.
+    # a2 is row 1: cat 0.8 is a false alarm, bus 0.7 too, dog is missed. The same image drawn alone is the same PNG.
     write(tmp_path, sample_images={"a2": PICTURE})
     report.write_picture_grid([PICTURE], Y_TRUE[1:2], Y_SCORE[1:2], [b"a2"], NAMES, tmp_path / "alone.png")
     assert (tmp_path / "pictures.png").read_bytes() == (tmp_path / "alone.png").read_bytes()

@@ -44,7 +44,7 @@ def test_the_summary_holds_the_numbers_worked_out_by_hand():
 def test_the_table_shows_each_class_and_the_mean_with_its_definition():
     text = summary.format_class_table(summary.summarize_predictions(Y_TRUE, Y_SCORE, NAMES, definition="step"))
     rows = [line.split() for line in text.splitlines()]
-    assert ["test:", "4", "pictures"] in rows
+    assert ["test:", "4", "images"] in rows
     assert rows[1] == ["class", "positives", "ignored", "AP", "chance", "AP"]
     assert next(row for row in rows if row[0] == "cat")[:4] == ["cat", "2", "0", "0.833"]
     assert next(row for row in rows if row[0] == "bus") == ["bus", "0", "1", "undefined", "undefined"]

@@ -113,7 +113,7 @@ def test_weights_on_disk_are_found_without_a_network(tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("answers", [False, True])
 def test_no_network_is_said_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: bool) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:  # as a proxy: closed, or open and silent for ever
+    with socket.create_server(("127.0.0.1", 0)) as server:  # as a proxy: closed, or open and silent forever
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.getsockname()[1]}")
         monkeypatch.setenv("KERAS_HOME", str(tmp_path))
         monkeypatch.delenv("no_proxy", raising=False)

@@ -90,7 +90,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """22 pictures of noise to train on, in 3 shards, and 4 to validate."""
+    """22 images of noise to train on, in 3 shards, and 4 to validate."""
     folder = tmp_path_factory.mktemp("records")
     samples = {f"im{k:02d}": sample("dog", picture=encode(draw_noise(40 + k, 60, seed=k), "JPEG")) for k in range(26)}
     lists = {"train": list(samples)[:22], "val": list(samples)[22:]}
@@ -117,7 +117,7 @@ def assert_equal_batches(found: list, wanted: list) -> None:
 
 
 def test_two_workers_deliver_each_picture_of_an_epoch_once(records: Path, service: Service) -> None:
-    batches = take(make(records, service), 12)  # 22 pictures by 4: two epochs of 6 steps
+    batches = take(make(records, service), 12)  # 22 images by 4: two epochs of 6 steps
     for epoch in (batches[:6], batches[6:]):
         ids = [image_id.decode() for _, _, ids in epoch for image_id in ids]
         assert sorted(ids) == [f"im{k:02d}" for k in range(22)]

@@ -23,7 +23,7 @@ CAT, DOG, PERSON = 7, 11, 14
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """32 pictures of noise, each another one; every fourth shows a cat as 'difficult' only."""
+    """32 images of noise, each another one; every fourth shows a cat as 'difficult' only."""
     folder = tmp_path_factory.mktemp("dataset")
     samples = {
         f"im{k:02d}": sample(
@@ -82,7 +82,7 @@ def test_batches_have_the_documented_shapes(records: Path) -> None:
 
 def test_an_epoch_delivers_every_picture_once_and_the_next_another_order(records: Path) -> None:
     steps = epoch_steps(records, batch_size=4)
-    assert steps == 6  # 22 pictures: five batches of 4, one of 2
+    assert steps == 6  # 22 images: five batches of 4, one of 2
     batches = take(train_dataset(records, batch_size=4, image_size=SIZE, with_ids=True), 3 * steps)
     epochs = [ids_of(batches[k * steps : (k + 1) * steps]) for k in range(3)]
     assert [len(b[0]) for b in batches[:steps]] == [4, 4, 4, 4, 4, 2]
@@ -196,7 +196,7 @@ def test_hosts_share_each_global_batch(records: Path, num_hosts: int, batch_size
 
 def test_evaluation_is_finite_complete_and_in_record_order(records: Path) -> None:
     ds = eval_dataset(records, "val", batch_size=4, image_size=SIZE, with_ids=True)
-    assert len(ds) == 2  # 6 pictures: 4 and 2
+    assert len(ds) == 2  # 6 images: 4 and 2
     batches = take(ds, 9)
     assert ids_of(batches) == (records / "voc-val-ids.txt").read_text().split()
     assert [len(b[0]) for b in batches] == [4, 2]

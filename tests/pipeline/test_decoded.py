@@ -60,7 +60,7 @@ def test_a_second_opening_reads_no_record(tmp_path: Path) -> None:
 
 
 def grow_heap(store: DecodedStore) -> float:
-    """Returns by how many MiB reading one picture of a store makes this process's own memory grow."""
+    """Returns by how many MiB reading one image of a store makes this process's own memory grow."""
     next(iter(tf.data.Dataset.range(1)))
     before = read_heap_mb()
     ds = map_store(store, lambda pixels: tf.data.Dataset.range(store.key.num_pictures).map(lambda i: pixels[i]))
@@ -127,7 +127,7 @@ def test_a_disk_without_room_is_refused_with_the_size(small_disk: Path) -> None:
 
 
 def build_under_a_file_size_limit(folder: str, results: multiprocessing.Queue) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # bytes: the 10 pictures of 192 do not fit
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # bytes: the 10 images of 192 do not fit
     try:
         make(Path(folder))
     except OSError as err:

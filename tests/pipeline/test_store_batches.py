@@ -14,7 +14,7 @@ from voc_tfdata.pipeline.store_batches import gather_planned
 
 N, STORED, SIZE, C = 3, 16, 14, 2
 ROWS, COLUMNS = np.indices((STORED, STORED))
-# Channels: picture, row, column. A window shows its own place.
+# Channels: image, row, column. A window shows its own place.
 PICTURES = np.stack([np.stack([np.full_like(ROWS, k), ROWS, COLUMNS], axis=-1) for k in range(N)]).astype(np.uint8)
 LABELS = np.array([[1, 0], [0, -1], [-1, 1]], np.float32)
 
@@ -27,7 +27,7 @@ def make_store(folder: Path) -> DecodedStore:
 
 
 def gather(store: DecodedStore, draws: list[list[float]]) -> tuple[np.ndarray, ...]:
-    """Returns the batch of pictures 2, 0, 1 (as many as there are draws) under these draws."""
+    """Returns the batch of images 2, 0, 1 (as many as there are draws) under these draws."""
     count = len(draws)
 
     def plan(step: tf.Tensor) -> StepPlan:
@@ -49,7 +49,7 @@ def test_windows_are_where_the_draws_say(tmp_path: Path) -> None:
     images, labels, indices = gather(make_store(tmp_path), [[0.9, 0.0, 0.5], [0.9, 0.999, 0.0], [0.9, 0.34, 0.7]])
     assert images.shape == (3, SIZE, SIZE, 3)
     assert indices.tolist() == [2, 0, 1]
-    assert images[:, 0, 0].tolist() == [[2, 0, 1], [0, 2, 0], [1, 1, 2]]  # picture, top, left
+    assert images[:, 0, 0].tolist() == [[2, 0, 1], [0, 2, 0], [1, 1, 2]]  # image, top, left
     assert images[:, -1, -1].tolist() == [[2, 13, 14], [0, 15, 13], [1, 14, 15]]
     assert labels.tolist() == [[-1, 1], [1, 0], [0, -1]]
 

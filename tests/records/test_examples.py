@@ -1,4 +1,4 @@
-"""One picture with its labels as a tf.train.Example, written without TensorFlow and read with and without it."""
+"""One image with its labels as a tf.train.Example, written without TensorFlow and read with and without it."""
 
 from __future__ import annotations
 

@@ -91,13 +91,13 @@ def test_an_index_that_does_not_fit_is_found(records: Path, text: str) -> None:
 
 def test_a_picture_that_is_no_jpeg_is_found_though_all_checksums_are_right(records: Path) -> None:
     manifest = read_manifest(records)
-    _replace_shard(records, [b"\xff\xd8 no picture"] * 5)
+    _replace_shard(records, [b"\xff\xd8 no image"] * 5)
     faults = verify_records(records)
     assert (
         len(faults) == 5
         and "record 0, image " in faults[0]
         and "damaged header" in faults[0]
-        or "no picture" in faults[0]
+        or "no image" in faults[0]
     )
     assert read_manifest(records).splits["train"].num_examples == manifest.splits["train"].num_examples
 
@@ -143,7 +143,7 @@ def test_records_of_other_classes_than_the_manifests_are_found(records: Path) ->
 
 
 def _replace_shard(records: Path, jpegs: list[bytes]) -> None:
-    """Puts a consistent shard (frames, index, checksum, manifest) with these pictures in the place of the first."""
+    """Puts a consistent shard (frames, index, checksum, manifest) with these images in the place of the first."""
     ids = (records / "voc-train-ids.txt").read_text().split()
     objects = [
         ExampleObject("dog", 11, (0, 0, 1, 1), False, False, ""),

@@ -48,7 +48,7 @@ def test_pictures_of_any_format_are_seen_upright(checkpoint: Path, tmp_path: Pat
         encode(quarters.transpose(Image.Transpose.ROTATE_180), "JPEG", exif=exif, quality=95)
     )
     Image.new("L", (30, 20), 128).save(tmp_path / "folder" / "grey.bmp")
-    (tmp_path / "folder" / "notes.txt").write_text("no picture")
+    (tmp_path / "folder" / "notes.txt").write_text("no image")
     done = predict(f"--checkpoint={checkpoint}", "a.jpg", "folder", "--batch_size=2", cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     lines = done.stdout.splitlines()
@@ -69,7 +69,7 @@ def test_pictures_of_any_format_are_seen_upright(checkpoint: Path, tmp_path: Pat
 
 def test_a_bad_picture_is_named_and_nothing_is_written(checkpoint: Path, tmp_path: Path) -> None:
     draw_quarters().save(tmp_path / "good.png")
-    (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "bad.png").write_bytes(b"no image")
     done = predict(f"--checkpoint={checkpoint}", "good.png", "bad.png", cwd=tmp_path)
     assert done.returncode == 1 and "bad.png" in done.stderr and "--on_error=skip" in done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "predicted").exists()
@@ -80,9 +80,9 @@ def test_a_bad_picture_is_named_and_nothing_is_written(checkpoint: Path, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--checkpoint=nope.keras"], "name the pictures"),
+        (["--checkpoint=nope.keras"], "name the images"),
         (["--checkpoint=nope.keras", "nope.jpg"], "no file nope.jpg"),
-        (["--checkpoint=nope.keras", "."], ". holds no picture"),
+        (["--checkpoint=nope.keras", "."], ". holds no image"),
         ([], "checkpoint"),
     ],
 )

@@ -18,9 +18,9 @@ from tests.loopback import free_ports, run_http
 from tests.paths import ROOT
 from voc_tfdata.remote.addresses import open_file_system
 
-STEPS = 4  # an epoch: 8 pictures by two
+STEPS = 4  # an epoch: 8 images by two
 
-# Which pictures each of two processes gets, in two epochs; what a broadcast gives the second one.
+# Which images each of two processes gets, in two epochs; what a broadcast gives the second one.
 DELIVERY = """
 import sys
 import numpy as np
@@ -118,7 +118,7 @@ def test_two_hosts_get_each_picture_once_and_agree_on_what_the_first_says(record
     pair = [start(["-c", DELIVERY, str(records)], ports, i, logs[i]) for i in range(2)]
     assert [p.wait(timeout=120) for p in pair] == [0, 0], logs[1].read_text()
     first, second = (json.loads(log.read_text().splitlines()[-1]) for log in logs)
-    for epoch in range(2):  # 4 batches of 2: 4 pictures each
+    for epoch in range(2):  # 4 batches of 2: 4 images each
         assert len(first["ids"][epoch]) == len(second["ids"][epoch]) == 4
         assert sorted(first["ids"][epoch] + second["ids"][epoch]) == [f"p{i:02}" for i in range(8)]
     for found in (first, second):
@@ -128,7 +128,7 @@ def test_two_hosts_get_each_picture_once_and_agree_on_what_the_first_says(record
 
 @pytest.mark.slow
 def test_the_loss_curve_is_that_of_one_process_with_the_same_batch(records: Path, tmp_path: Path) -> None:
-    # Without batch normalisation, whose statistics are those of a device's own pictures.
+    # Without batch normalisation, whose statistics are those of a device's own images.
     more = ["--nobatch_norm", "--learning_rate=0.3"]
     assert [p.returncode for p in run_both(records, tmp_path, *more)] == [0, 0], (tmp_path / "a.log").read_text()
     alone = subprocess.run(
@@ -146,7 +146,7 @@ def test_one_host_writes_and_both_end_well(finished: Path) -> None:
     assert "--strategy=multi_worker" in (finished / "a" / "flags.txt").read_text()
     assert not (finished / "b").exists()
     first, second = (finished / "a.log").read_text(), (finished / "b.log").read_text()
-    assert first.startswith("8 images, 4 steps an epoch; float32; devices: 2, hosts: 2\n")
+    assert first.startswith("8 images, 4 steps per epoch; float32; devices: 2, hosts: 2\n")
     assert "Traceback" not in first + second and "retracing" not in first + second
 
 

@@ -59,7 +59,7 @@ def run(
 
 
 def scripted(losses: Iterator[float]) -> Predictions:
-    """Returns predictions for one picture of one class whose cross-entropy is the next of these losses."""
+    """Returns predictions for one image of one class whose cross-entropy is the next of these losses."""
     probability = math.exp(-next(losses))
     return Predictions(["a", "b"], np.array([[1, -1]] * 2, np.float32), np.array([[probability, 0.5]] * 2, np.float32))
 
@@ -180,7 +180,7 @@ def test_collapse_is_said_with_the_flags_that_help(tmp_path: Path, caplog: pytes
     with caplog.at_level(logging.INFO):
         run(tmp_path / "a", epochs=1)
         assert "collapsed" not in caplog.text
-        run(tmp_path / "b", epochs=1, validate=lambda: scripted(iter([0.5])))  # the same for both pictures
+        run(tmp_path / "b", epochs=1, validate=lambda: scripted(iter([0.5])))  # the same for both images
     assert "collapsed: every image" in caplog.text and "--batch_norm" in caplog.text
 
 

@@ -54,7 +54,7 @@ def test_right_cells_are_counted_without_the_ignored() -> None:
 
 
 def test_positives_are_weighed_by_the_zeros_they_stand_against() -> None:
-    # 10 pictures: 2 ones, 3 ignored, 5 zeros; nothing counted; no zeros
+    # 10 images: 2 ones, 3 ignored, 5 zeros; nothing counted; no zeros
     assert weight_positives(COUNTS).tolist() == [2.5, 1.0, 1.0]
 
 

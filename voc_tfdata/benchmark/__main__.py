@@ -1,4 +1,4 @@
-"""Images a second of every stage and mode of the pipeline, of the naive pipeline beside it, and of a training step.
+"""Images per second of every stage and mode of the pipeline, of the naive pipeline beside it, and of a training step.
 
     voc_tfdata benchmark --records=records/voc2012
     voc_tfdata benchmark --records=records/voc2012 --modes=read,original,naive --json=speed.json
@@ -50,7 +50,7 @@ _MODES = flags.DEFINE_list("modes", [], "Modes to measure (default: all).")
 _CACHE_DIR = flags.DEFINE_string("cache_dir", "", "Folder for the decoded stores (default: a temporary one).")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Images a batch.", lower_bound=1)
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of the delivered images, in pixels.", lower_bound=1)
-_NUM_THREADS = flags.DEFINE_integer("num_threads", 0, "Threads of the pipeline; 0 is one a core.", lower_bound=0)
+_NUM_THREADS = flags.DEFINE_integer("num_threads", 0, "Threads of the pipeline; 0 is one per core.", lower_bound=0)
 _EPOCHS = flags.DEFINE_integer("epochs", 5, "Measurements of each mode.", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 2.0, "Length of each measurement and of the warm-up.", lower_bound=0.0)
 _CHECK = flags.DEFINE_enum(

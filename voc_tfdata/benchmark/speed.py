@@ -42,7 +42,7 @@ class Settings:
     cache_dir: str = ""  # of the decoded store
     batch_size: int = 32
     image_size: int = 224  # pixels
-    num_threads: int = 0  # 0: one a core
+    num_threads: int = 0  # 0: one per core
     epochs: int = 5
     seconds: float = 2.0
     check: str = "checksums"  # on opening; see records.open_split
@@ -164,7 +164,7 @@ def measure_training(mode: str, settings: Settings) -> Row:
 
 
 def make_dataset(mode: str, settings: Settings) -> tf.data.Dataset:
-    """Returns the Dataset of one of DATASET_MODES, repeating for ever."""
+    """Returns the Dataset of one of DATASET_MODES, repeating forever."""
     if mode == "empty":
         side = settings.image_size
         batch = (tf.zeros([settings.batch_size, side, side, 3], tf.uint8), tf.zeros([settings.batch_size, 20]))
@@ -188,7 +188,7 @@ def make_dataset(mode: str, settings: Settings) -> tf.data.Dataset:
 
 
 def read_dataset(settings: Settings) -> tf.data.Dataset:
-    """Returns batches of serialised records, string [B], shuffled, repeating for ever."""
+    """Returns batches of serialised records, string [B], shuffled, repeating forever."""
     index = open_split(find_source(settings.records, settings.split), check=settings.check)
     table = random_access.record_table(index)
     num_examples, threads = index.num_examples, settings.num_threads or count_cores()

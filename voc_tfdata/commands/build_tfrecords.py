@@ -39,7 +39,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Fixes the splits and the order of the r
 _NUM_SHARDS = flags.DEFINE_integer(
     "num_shards", None, "Shards of each split (default: as many as make about 128 MiB each).", lower_bound=1
 )
-_NUM_WORKERS = flags.DEFINE_integer("num_workers", None, "Processes (default: one a core).", lower_bound=1)
+_NUM_WORKERS = flags.DEFINE_integer("num_workers", None, "Processes (default: one per core).", lower_bound=1)
 _CLASSES = flags.DEFINE_string(
     "classes",
     None,
@@ -53,7 +53,7 @@ _STORE = flags.DEFINE_enum(
     "store", "original", ["original", "resized"], "original: plain JPEGs are kept byte for byte. resized: shrink first."
 )
 _STORE_SIZE = flags.DEFINE_integer(
-    "store_size", 256, "Shorter side in pixels with --store=resized; smaller pictures stay as they are.", lower_bound=1
+    "store_size", 256, "Shorter side in pixels with --store=resized; smaller images stay as they are.", lower_bound=1
 )
 _MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels", 180_000_000, "Pictures with more pixels are bad files, told from their header.", lower_bound=1

@@ -2,7 +2,7 @@
 
     voc_tfdata inspect DIR                          # splits, counts, classes, sizes, warnings
     voc_tfdata inspect DIR --image_id=2007_000027   # one record, field by field
-    voc_tfdata inspect DIR --grid=out.png           # pictures with boxes and labels
+    voc_tfdata inspect DIR --grid=out.png           # images with boxes and labels
     voc_tfdata inspect DIR --verify                 # re-reads and decodes everything
 
 DIR may be a URI (s3://...), with --cache_dir for a local mirror of it.
@@ -26,7 +26,7 @@ from voc_tfdata.records.tfrecord import iterate_ids, iterate_records
 from voc_tfdata.records.verify import verify_records
 
 _IMAGE_ID = flags.DEFINE_string("image_id", None, "Print the fields of this image's record.")
-_GRID = flags.DEFINE_string("grid", None, "PNG to draw the first pictures with their boxes and labels into.")
+_GRID = flags.DEFINE_string("grid", None, "PNG to draw the first images with their boxes and labels into.")
 _SPLIT = flags.DEFINE_string("split", None, "Split to draw from (default: the first).")
 _COUNT = flags.DEFINE_integer("count", 24, "Pictures in the grid.", lower_bound=1)
 _CACHE_DIR = flags.DEFINE_string(
@@ -101,7 +101,7 @@ def print_record(records_dir: Path, manifest: Manifest, image_id: str) -> None:
 
 
 def draw_grid(records_dir: Path, manifest: Manifest, split: str, count: int, path: Path) -> None:
-    """Draws the first pictures of a split with their boxes (difficult ones orange) into a PNG."""
+    """Draws the first images of a split with their boxes (difficult ones orange) into a PNG."""
     tiles = []
     for fields in iterate_split(records_dir, manifest, split):
         tiles.append(_draw_tile(fields))
@@ -114,7 +114,7 @@ def draw_grid(records_dir: Path, manifest: Manifest, split: str, count: int, pat
     part = path.with_name(path.name + ".part")
     sheet.save(part, "PNG")
     part.replace(path)
-    print(f"wrote {path}: {len(tiles)} pictures of split {split}")
+    print(f"wrote {path}: {len(tiles)} images of split {split}")
 
 
 def iterate_split(records_dir: Path, manifest: Manifest, split: str) -> Iterator[dict[str, list]]:

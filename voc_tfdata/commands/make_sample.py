@@ -1,4 +1,4 @@
-"""Writes a small VOC devkit of drawn pictures, to try everything before the real data is there.
+"""Writes a small VOC devkit of drawn images, to try everything before the real data is there.
 
     voc_tfdata sample OUT --num_images=800 --seed=0
 
@@ -14,17 +14,17 @@ from voc_tfdata.commands.command_line import run_command
 from voc_tfdata.sample.devkit import make_sample_voc
 
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 800, "pictures, at least 30")
-_SEED = flags.DEFINE_integer("seed", 0, "other numbers give other pictures")
+_SEED = flags.DEFINE_integer("seed", 0, "other numbers give other images")
 
 
 def main(argv: list[str]) -> None:
     """Draws by the flags and says what was written."""
     if len(argv) != 1:
         raise ValueError(f"{len(argv)} arguments; wanted one, the folder to write to (--help says more)")
-    logging.info("drawing %d pictures", _NUM_IMAGES.value)
+    logging.info("drawing %d images", _NUM_IMAGES.value)
     root = make_sample_voc(argv[0], num_images=_NUM_IMAGES.value, seed=_SEED.value)
     megabytes = sum(path.stat().st_size for path in root.rglob("*.jpg")) / 1e6
-    logging.info("%s: %d synthetic pictures, %.1f MB", root, _NUM_IMAGES.value, megabytes)
+    logging.info("%s: %d synthetic images, %.1f MB", root, _NUM_IMAGES.value, megabytes)
 
 
 def run() -> None:

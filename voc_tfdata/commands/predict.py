@@ -1,8 +1,8 @@
-"""predict: what a trained model sees in pictures of any format.
+"""predict: what a trained model sees in images of any format.
 
     voc_tfdata predict --checkpoint=runs/voc2012/best.keras --out_dir=predicted a.jpg b.png holiday/
 
-Prints a line a picture; leaves predictions.csv and pictures.png in --out_dir. Folders are searched for pictures, their
+Prints a line an image; leaves predictions.csv and pictures.png in --out_dir. Folders are searched for images, their
 sub-folders too.
 """
 
@@ -21,7 +21,7 @@ from voc_tfdata.quiet import quiet_start
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "best.keras of a training run.", required=True)
 _OUT_DIR = flags.DEFINE_string("out_dir", "predicted", "Folder for predictions.csv and pictures.png.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Pictures at a time.", lower_bound=1)
-_ON_ERROR = flags.DEFINE_enum("on_error", "fail", ["fail", "skip"], "skip: go on without pictures that are damaged.")
+_ON_ERROR = flags.DEFINE_enum("on_error", "fail", ["fail", "skip"], "skip: go on without images that are damaged.")
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")  # looked for in folders
 
@@ -56,9 +56,9 @@ def main(argv: list[str]) -> int:
     for fault in faults:
         logging.error("%s", fault)
     if faults and _ON_ERROR.value == "fail":
-        raise ValueError(f"{len(faults)} of {len(paths)} pictures cannot be read; --on_error=skip goes on without them")
+        raise ValueError(f"{len(faults)} of {len(paths)} images cannot be read; --on_error=skip goes on without them")
     if not seen:
-        raise ValueError("no picture is left to predict")
+        raise ValueError("no image is left to predict")
     y_score = np.concatenate(scores)
     for path, row in zip(seen, y_score, strict=True):
         print(f"{path}: {describe_scores(row.tolist(), trained.class_names)}")
@@ -70,21 +70,21 @@ def main(argv: list[str]) -> int:
 
 
 def find_pictures(arguments: Sequence[str]) -> list[Path]:
-    """Returns the files named, and the pictures in the folders named, each once, folders in sorted order.
+    """Returns the files named, and the images in the folders named, each once, folders in sorted order.
 
     Raises:
-      ValueError: nothing is named, or a folder holds no picture.
+      ValueError: nothing is named, or a folder holds no image.
       FileNotFoundError: there is no such file.
     """
     if not arguments:
-        raise ValueError("name the pictures: voc_tfdata predict --checkpoint=best.keras a.jpg FOLDER ...")
+        raise ValueError("name the images: voc_tfdata predict --checkpoint=best.keras a.jpg FOLDER ...")
     paths: list[Path] = []
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
             found = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
             if not found:
-                raise ValueError(f"{path} holds no picture ({', '.join(_SUFFIXES)})")
+                raise ValueError(f"{path} holds no image ({', '.join(_SUFFIXES)})")
             paths += found
         elif path.exists():
             paths.append(path)
@@ -94,7 +94,7 @@ def find_pictures(arguments: Sequence[str]) -> list[Path]:
 
 
 def load_picture(path: Path) -> bytes | BadFileError:
-    """Returns a picture as upright JPEG, as the converter would store it, or what is wrong with it."""
+    """Returns an image as upright JPEG, as the converter would store it, or what is wrong with it."""
     try:
         return load_upright_jpeg(path.read_bytes(), path=str(path)).jpeg
     except BadFileError as err:

@@ -92,7 +92,7 @@ def _train(strategy: tf.distribute.Strategy, source: SplitSource) -> None:
     learner = _build_learner(strategy, source)
     settings = _loop_settings(strategy, source)
     logging.info(
-        "%d images, %d steps an epoch; %s; devices: %d, hosts: %d",
+        "%d images, %d steps per epoch; %s; devices: %d, hosts: %d",
         source.num_examples,
         settings.steps_per_epoch,
         flag.PRECISION.value,

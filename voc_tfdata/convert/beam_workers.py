@@ -5,7 +5,7 @@
 
 The functions, the tasks, their order and the files they write are those of a local conversion, so its bytes are, too.
 Tasks and results travel by files in a folder that all workers see; the pipeline itself carries their numbers only,
-so its size does not grow with the pictures. Runners may do a piece of work twice: each time under new file names.
+so its size does not grow with the images. Runners may do a piece of work twice: each time under new file names.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from voc_tfdata.convert.tasks import EncodeTask
 from voc_tfdata.convert.worker_pool import Run
 from voc_tfdata.quiet import quiet_start
 
-_TASKS_PER_ELEMENT = 4  # so many chunks of pictures (256) are one piece of work for a runner
+_TASKS_PER_ELEMENT = 4  # so many chunks of images (256) are one piece of work for a runner
 # What does the work of "DirectRunner". By that name Beam would first download another program, Prism.
 _DIRECT = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 _LOCAL_RUNNERS = ("direct", "directrunner", "prismrunner")

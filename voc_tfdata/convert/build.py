@@ -3,7 +3,7 @@
     report = build_records("VOCdevkit/VOC2012", "records/voc2012")
     report.manifest.splits["train"].num_examples
 
-Plan (parse every annotation, find its picture, deal out the splits) -> write (decode and check every picture, put it
+Plan (parse every annotation, find its image, deal out the splits) -> write (decode and check every image, put it
 into its shard) -> publish. A shard's content depends on its ids alone, so the number of workers changes nothing. Bad
 files are collected over the whole run and reported once.
 """
@@ -89,12 +89,12 @@ def build_records(
         deals out every annotated image by split_ratios.
       seed: fixes the split and the order of the records.
       num_shards: of each split; by default as many as make about 128 MiB each. Never more than it has images.
-      num_workers: processes; by default one a core. With more than one, call this under `if __name__ == "__main__"`.
+      num_workers: processes; by default one per core. With more than one, call this under `if __name__ == "__main__"`.
       classes: class names, in label order; "auto" takes the names that occur, sorted.
       on_error: "fail" reports all bad files and writes nothing; "skip" goes on without them, named and counted.
-      store: "original" keeps the pictures' own size, "resized" shrinks the shorter side to store_size.
+      store: "original" keeps the images' own size, "resized" shrinks the shorter side to store_size.
       store_size: pixels.
-      max_pixels: larger pictures are bad files, told from their header.
+      max_pixels: larger images are bad files, told from their header.
       overwrite: replace another data set in out_dir; it stays usable until the new one is complete.
       dry_run: read and check everything, write nothing.
       runner: name of an Apache Beam runner that does the work, instead of num_workers processes; its machines must see
@@ -227,7 +227,7 @@ def _add_problems(manifest: Manifest, found: Problems, devkit: Devkit) -> Manife
       BadFilesError: nothing is left.
     """
     if not any(split.num_examples for split in manifest.splits.values()):
-        raise BadFilesError(found.errors, "no good one is left", "mend some of them")
+        raise BadFilesError(found.errors, "no good one is left", "fix some of them")
     inside = f"{devkit.root}/"
     errors = sorted(
         (printable(err.path.replace(inside, "")), printable(err.reason.replace(inside, ""))) for err in found.errors
@@ -257,7 +257,7 @@ def _file_names(manifest: Manifest) -> list[str]:
 def _refuse_other_images(
     out_dir: str | Path, manifest: Manifest, plan: ConversionPlan, options: ConvertOptions
 ) -> None:
-    """Raises ValueError if out_dir holds a data set of other images, labels or options, pictures unread."""
+    """Raises ValueError if out_dir holds a data set of other images, labels or options, images unread."""
     old = _read_old(out_dir)
     if old is None:
         return

@@ -1,4 +1,4 @@
-"""What a conversion will write, before any picture is read: which images, in which split, order and shard.
+"""What a conversion will write, before any image is read: which images, in which split, order and shard.
 
 plan = make_plan(devkit, options, run, found)
 for split, image in plan.records(): ...                # in the order of the records
@@ -117,7 +117,7 @@ def make_plan(devkit: Devkit, options: ConvertOptions, run: Run, found: Problems
         left_out = (i for i in devkit.pictures if i not in devkit.annotations)
         for file in devkit.other_pictures.files():
             if images.adopted.named(file.name) is None:
-                notice = Notice("no picture's suffix", f"{file.path} has no picture's suffix; left out")
+                notice = Notice("no image's suffix", f"{file.path} has no image's suffix; left out")
                 found.warnings.add(notice)
     else:
         # With ratios those of trainval: VOC2012 annotates 17,125 images, 11,540 of them for classification.
@@ -159,7 +159,7 @@ def _read_lists(devkit: Devkit, names: Sequence[str], found: Problems) -> list[S
         found.warnings.extend(split_list.list_warnings())
         if split_list.unknown:
             unknown = split_list.unknown
-            reason = f"names {len(unknown)} ids with neither annotation nor picture in {devkit.root}: "
+            reason = f"names {len(unknown)} ids with neither annotation nor image in {devkit.root}: "
             advice = "--on_error=skip goes on without them, --splits=none ignores the lists"
             found.errors.append(BadFileError(split_list.path, f"{reason}{some_of(list(unknown))}; {advice}"))
         if not any(image_id in devkit.annotations for image_id in split_list):
@@ -204,7 +204,7 @@ def _put_in_order(images: Images, options: ConvertOptions) -> ConversionPlan:
         numbers = image.lists if options.lists else (_draw(left[label_set(image.labels)], key),)
         picture_bytes = image.picture_bytes
         if options.shorter_side:
-            # A resized picture of quality 95 takes about 0.4 bytes a pixel; never more than the file it came from.
+            # A resized image of quality 95 takes about 0.4 bytes a pixel; never more than the file it came from.
             picture_bytes = min(picture_bytes, int(options.shorter_side**2 * 4 / 3 * 0.4))
         for number in numbers:
             # The shuffle depends on the seed and the id only: adding images does not reorder the others.

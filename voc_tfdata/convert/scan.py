@@ -1,4 +1,4 @@
-"""The annotations of a devkit, parsed, each with its picture: what may become an example.
+"""The annotations of a devkit, parsed, each with its image: what may become an example.
 
 images = scan(devkit, wanted, VOC_CLASSES, run, found)        # wanted: (image id, numbers of its lists)
 for place, image in images.usable(): ...
@@ -43,7 +43,7 @@ class Image(NamedTuple):
 
     image_id: str
     lists: tuple[int, ...]  # numbers of the split lists that name it
-    labels: bytes  # one a class, as in ParsedAnnotation
+    labels: bytes  # one per class, as in ParsedAnnotation
     num_objects: int
     picture_bytes: int
     item: bytes  # of pack_item
@@ -54,9 +54,9 @@ class Images:
     """What was found of a devkit."""
 
     images: Spill[_ImageFields]  # in the order of their ids
-    refused: frozenset[str]  # ids of those whose picture is another's
+    refused: frozenset[str]  # ids of those whose image is another's
     label_sets: Counter[bytes]  # how many of those that are not refused have each set of labels
-    adopted: FilesByStem  # pictures that are not of the stem of their annotation, or have no picture's suffix
+    adopted: FilesByStem  # images that are not of the stem of their annotation, or have no image's suffix
 
     def at(self, place: int) -> Image:
         """Returns the image at a place that usable() gave."""
@@ -70,19 +70,19 @@ class Images:
 
 
 class _Claim(NamedTuple):
-    """An annotation that has a picture which another annotation may have, too."""
+    """An annotation that has an image which another annotation may have, too."""
 
     picture: tuple[str, str]  # stem and suffix
     image_id: str
     annotation: str  # its path
     labels: bytes
-    warnings: tuple[Notice, ...]  # that hold if it keeps the picture
+    warnings: tuple[Notice, ...]  # that hold if it keeps the image
 
 
 def scan(
     devkit: Devkit, wanted: Iterable[tuple[str, tuple[int, ...]]], classes: tuple[str, ...], run: Run, found: Problems
 ) -> Images:
-    """Returns the images, after parsing all annotations and looking for their pictures.
+    """Returns the images, after parsing all annotations and looking for their images.
 
     Args:
       devkit: where they are.
@@ -149,17 +149,17 @@ def label_set(labels: bytes) -> bytes:
 
 
 def _is_its_own(picture: SourceFile, image_id: str, devkit: Devkit) -> bool:
-    """Returns whether no other annotation gets this picture: see find_picture."""
+    """Returns whether no other annotation gets this image: see find_picture."""
     return stem_of(picture.name) == image_id and devkit.other_pictures.named(picture.name) is None
 
 
 def _settle(claims: Iterable[_Claim], found: Problems) -> Iterator[_Claim]:
-    """Yields those of the annotations that do not get the picture that they claim: the first of several does."""
+    """Yields those of the annotations that do not get the image that they claim: the first of several does."""
     for _, several in itertools.groupby(claims, key=lambda claim: claim.picture):
         owner, *others = several
         found.warnings.extend(owner.warnings)
         for other in others:
-            reason = f"is for the picture that {owner.annotation} is for; remove one of them"
+            reason = f"is for the image that {owner.annotation} is for; remove one of them"
             found.errors.append(BadFileError(other.annotation, reason))
             yield other
 
@@ -177,7 +177,7 @@ def _make_tasks(
                 found.errors.append(BadFileError(file.path, reason))
             elif not _is_writable_id(image_id):
                 what = "a line break or control character, or bytes that are no UTF-8"
-                reason = f"{what}, in its name; rename it and its picture"
+                reason = f"{what}, in its name; rename it and its image"
                 found.errors.append(BadFileError(ascii(file.path), reason))
             else:
                 files.append((image_id, lists, file))

@@ -1,4 +1,4 @@
-"""Reading, checking and writing the pictures of a plan: parts from the workers become shards, in record order."""
+"""Reading, checking and writing the images of a plan: parts from the workers become shards, in record order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from voc_tfdata.devkit.source_files import BadFileError
 from voc_tfdata.records.manifest import Shard, Split
 from voc_tfdata.records.tfrecord import format_index, ids_name, index_name, shard_name
 
-_ENCODE_CHUNK = 64  # pictures a task: about 6 MB
+_ENCODE_CHUNK = 64  # images a task: about 6 MB
 _COPY_BYTES = 1 << 20  # 1 MiB
 _SPARE_PARTS = 16  # part files kept to be written over
 _LOG_INTERVAL_S = 10.0
@@ -158,7 +158,7 @@ def _encode(
     """Yields the outcome of each chunk of images, tagged with it, in record order."""
     total = sum(size.num_images for size in plan.splits.values())
     verb = "checking" if staging is None else "converting"
-    logging.info("%s %d pictures", verb, total)
+    logging.info("%s %d images", verb, total)
     progress = _Progress(total)
     with progress.bar:
         for encoded in run(encode_chunk, _make_tasks(plan, options, found, staging, spare_parts)):
@@ -167,7 +167,7 @@ def _encode(
             progress.add(len(encoded.tag.rows))
             yield encoded
     if found.errors and not options.skip_bad:
-        advice = "mend or remove them, or leave them out by name with --on_error=skip"
+        advice = "fix or remove them, or leave them out by name with --on_error=skip"
         raise BadFilesError(found.errors, "nothing was written", advice)
 
 
@@ -219,7 +219,7 @@ class _Progress:
     """A bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self, total: int) -> None:
-        self.bar = tqdm(total=total, unit=" pictures", disable=not sys.stderr.isatty(), dynamic_ncols=True)
+        self.bar = tqdm(total=total, unit=" images", disable=not sys.stderr.isatty(), dynamic_ncols=True)
         self._total = total
         self._done = 0
         self._start = self._logged = time.monotonic()
@@ -231,4 +231,4 @@ class _Progress:
         if self.bar.disable and now - self._logged >= _LOG_INTERVAL_S:
             self._logged = now
             rate = self._done / (now - self._start)
-            logging.info("%d of %d pictures, %.0f images/s", self._done, self._total, rate)
+            logging.info("%d of %d images, %.0f images/s", self._done, self._total, rate)

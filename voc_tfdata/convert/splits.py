@@ -42,7 +42,7 @@ def parse_ratios(text: str) -> dict[str, float]:
         except ValueError:
             raise ValueError(f"--split_ratios={text}: {part.strip()!r} is not of the form train=0.7") from None
         if name in ratios:
-            raise ValueError(f"--split_ratios={text}: {name!r} stands there twice")
+            raise ValueError(f"--split_ratios={text}: {name!r} is listed twice")
         if not 0 < ratios_share <= 1:
             raise ValueError(f"--split_ratios={text}: the share of {name!r} must be above 0 and at most 1")
         ratios[name] = ratios_share
@@ -118,7 +118,7 @@ def _deal(
       wanted: [splits, C] images of each label that each split still lacks; changed.
       rng: decides which image comes first.
     """
-    order = rng.permutation(len(matrix))  # RandomState's stream is frozen (NEP 19): the same split for ever
+    order = rng.permutation(len(matrix))  # RandomState's stream is frozen (NEP 19): the same split forever
     owner = np.full(len(matrix), -1)
     left = matrix.copy()
     while True:

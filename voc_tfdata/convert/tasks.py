@@ -1,4 +1,4 @@
-"""What runs in the converter's processes: parsing annotations, encoding pictures.
+"""What runs in the converter's processes: parsing annotations, encoding images.
 
     parsed = scan_chunk(ScanTask(...))
     encoded = encode_chunk(EncodeTask(...))
@@ -40,7 +40,7 @@ class ParsedAnnotation(NamedTuple):
     image_id: str
     lists: tuple[int, ...]  # numbers of the split lists that name it
     filename: str
-    labels: bytes  # one a class: NO_OBJECT, POSITIVE or IGNORED
+    labels: bytes  # one per class: NO_OBJECT, POSITIVE or IGNORED
     num_objects: int
     warnings: tuple[Notice, ...]
     annotation: bytes  # pickled, some 300 bytes: so every XML is read once, and labels and plan cannot differ
@@ -123,7 +123,7 @@ def _unpack_item(item: bytes) -> tuple[bytes, SourceFile]:
 
 
 def encode_chunk(task: EncodeTask) -> Encoded:
-    """Returns what became of each picture, after decoding it and, if asked for, writing its record.
+    """Returns what became of each image, after decoding it and, if asked for, writing its record.
 
     A part file that is there already is written over from its start, and keeps what it has beyond: giving its pages
     back and getting them anew would take longer than writing them.
@@ -188,10 +188,10 @@ def _is_utf8(name: str) -> bool:
 def _normalised(
     annotation: Annotation, image: UprightJpeg, picture: SourceFile, notices: list[Notice]
 ) -> list[ExampleObject]:
-    """Returns the objects with boxes as shares of the stored picture, as the object-detection API divides them.
+    """Returns the objects with boxes as shares of the stored image, as the object-detection API divides them.
 
-    Boxes of a picture that was turned by its EXIF tag were drawn in a viewer that turned it too, unless <size> is that
-    of the picture as stored in the file.
+    Boxes of an image that was turned by its EXIF tag were drawn in a viewer that turned it too, unless <size> is that
+    of the image as stored in the file.
     """
     unturned = image.orientation >= 5 and (annotation.width, annotation.height) == (
         image.original_width,
@@ -213,8 +213,8 @@ def _normalised(
             box = _turn_box(box, image.orientation)
         inside = tuple(min(1.0, max(0.0, side)) for side in box)
         if inside != box:
-            text = f"{picture.path}: the box of {o.class_name!r} reaches outside the picture; cut to it"
-            notices.append(Notice("box outside the picture", text))
+            text = f"{picture.path}: the box of {o.class_name!r} reaches outside the image; cut to it"
+            notices.append(Notice("box outside the image", text))
         objects.append(
             ExampleObject(
                 class_name=o.class_name,
@@ -237,8 +237,8 @@ def _size_notice(said_width: int, said_height: int, width: int, height: int, pic
     stem = os.path.splitext(picture.name)[0]
     text = f"{stem}.xml: <size> is {said_width} x {said_height}, {picture.path} is {width} x {height}; "
     if _is_rescaled(said_width, said_height, width, height):
-        return Notice("<size> is not the picture's", f"{text}boxes are taken as drawn on a copy of that size")
-    return Notice("<size> is not the picture's", f"{text}boxes are kept as they are, and doubtful")
+        return Notice("<size> is not the image's", f"{text}boxes are taken as drawn on a copy of that size")
+    return Notice("<size> is not the image's", f"{text}boxes are kept as they are, and doubtful")
 
 
 def _turn_box(box: tuple[float, float, float, float], orientation: int) -> tuple[float, float, float, float]:

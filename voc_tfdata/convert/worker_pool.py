@@ -28,7 +28,7 @@ from absl import logging
 
 from voc_tfdata.devkit.image_formats import quiet_pillow
 
-_IN_FLIGHT = 3  # chunks a worker: enough to never wait for the main process, few enough to stay small
+_IN_FLIGHT = 3  # chunks per worker: enough to never wait for the main process, few enough to stay small
 _QUEUED = 2  # chunks handed to a worker: the next one is there when it has done one
 _END_TIMEOUT_S = 5.0  # for a worker that was told to end
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -260,7 +260,7 @@ def _prepare_worker() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     # Once 16 MiB were freed, glibc keeps blocks up to that size (mallopt(3), M_MMAP_THRESHOLD "is dynamic"), instead of
-    # giving a picture's memory back to the kernel and getting it anew for the next.
+    # giving an image's memory back to the kernel and getting it anew for the next.
     bytes(16 << 20)
     quiet_pillow()
     parent = multiprocessing.parent_process()

@@ -129,7 +129,7 @@ def _parse_xml(data: bytes, path: str) -> etree._Element:
         remove_pis=True,
     )
     if not data.strip():
-        raise BadFileError(path, "is empty; restore it, or remove it with its picture")
+        raise BadFileError(path, "is empty; restore it, or remove it with its image")
     try:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as err:

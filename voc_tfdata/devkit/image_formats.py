@@ -51,7 +51,7 @@ def open_image(data: bytes, path: str) -> Image.Image:
     process, while the limit here is the caller's (and may be another one in another thread).
 
     Raises:
-      BadFileError: empty, no picture, of a format that is not read, or its header is damaged.
+      BadFileError: empty, no image, of a format that is not read, or its header is damaged.
     """
     if not data:
         raise BadFileError(path, "is empty; restore it, or remove it with its annotation")
@@ -73,7 +73,7 @@ def open_image(data: bytes, path: str) -> Image.Image:
         raise BadFileError(path, f"is {foreign}, which is not read; convert it to JPEG or PNG and replace it")
     if reason is not None:
         raise BadFileError(path, f"has a damaged header ({reason}); replace it") from reason
-    raise BadFileError(path, f"is no picture that can be read (starts with {data[:8]!r}); replace it")
+    raise BadFileError(path, f"is no image that can be read (starts with {data[:8]!r}); replace it")
 
 
 def name_foreign_format(data: bytes) -> str:

@@ -1,10 +1,10 @@
-"""The bytes of any picture -> checked, upright JPEG bytes (Pillow and libjpeg-turbo; no TensorFlow).
+"""The bytes of any image -> checked, upright JPEG bytes (Pillow and libjpeg-turbo; no TensorFlow).
 
-    picture = load_upright_jpeg(data, path="JPEGImages/a.png")
+    image = load_upright_jpeg(data, path="JPEGImages/a.png")
     picture.jpeg, picture.width, picture.height, picture.changes      # ("PNG re-encoded as JPEG",)
 
 What a TensorFlow decoder would get wrong or trip over in the middle of an epoch is settled here, once: the format
-is decided by content, CMYK, alpha, 16 bit and EXIF orientation become plain RGB, and every picture is decoded to its
+is decided by content, CMYK, alpha, 16 bit and EXIF orientation become plain RGB, and every image is decoded to its
 last byte.
 """
 
@@ -34,7 +34,7 @@ _LOW_BITS = ("16-bit grey below 4,096", "values stay below 4,096, as of 12 bits 
 
 @dataclass(frozen=True)
 class UprightJpeg:
-    """A picture as it goes into a record."""
+    """An image as it goes into a record."""
 
     jpeg: bytes  # grey or RGB, baseline or progressive
     width: int  # pixels
@@ -53,17 +53,17 @@ def load_upright_jpeg(
     shorter_side: int | None = None,
     max_bytes: int | None = None,
 ) -> UprightJpeg:
-    """Returns the picture as upright JPEG: its own bytes where they already are that, else re-encoded.
+    """Returns the image as upright JPEG: its own bytes where they already are that, else re-encoded.
 
     Args:
       data: the file's bytes: JPEG, PNG, BMP, GIF (first frame), WebP, TIFF (first page).
       path: of the file, for messages.
-      max_pixels: larger pictures are refused from their header, before any decoding.
-      shorter_side: if given, larger pictures are shrunk to this length of the shorter side, in pixels.
-      max_bytes: of memory that re-encoding may take; a picture that needs more is refused from its header.
+      max_pixels: larger images are refused from their header, before any decoding.
+      shorter_side: if given, larger images are shrunk to this length of the shorter side, in pixels.
+      max_bytes: of memory that re-encoding may take; an image that needs more is refused from its header.
 
     Raises:
-      BadFileError: empty, no picture, truncated, damaged, too large, or of pixels that are no colours.
+      BadFileError: empty, no image, truncated, damaged, too large, or of pixels that are no colours.
     """
     header = read_jpeg_header(data)
     plain = header is not None and header.is_plain
@@ -77,7 +77,7 @@ def load_upright_jpeg(
             plain, changes = False, (f"JPEG that the fast decoder does not know ({err}) re-encoded",)
         else:
             if plain and not header.has_tags and _fits(header.width, header.height, shorter_side):
-                # Most pictures; without Pillow, which takes a tenth of the time of all that is done here.
+                # Most images; without Pillow, which takes a tenth of the time of all that is done here.
                 return UprightJpeg(data, header.width, header.height, header.width, header.height, 1, changes)
             if not plain:
                 changes += (f"{_KINDS.get(header.components, 'odd')} JPEG re-encoded",)
@@ -135,7 +135,7 @@ def _check_memory(image: Image.Image, max_bytes: int | None, path: str) -> None:
 
 
 def _load(image: Image.Image, data: bytes, path: str) -> None:
-    """Decodes the first frame. Errors of a decoder come out: none may be swallowed, or half a picture passes."""
+    """Decodes the first frame. Errors of a decoder come out: none may be swallowed, or half an image passes."""
     try:
         if image.format == "PNG":
             with open_image(data, path) as other:
@@ -175,13 +175,13 @@ def _to_rgb(image: Image.Image, bits: int, path: str) -> tuple[Image.Image, tupl
 def _to_8_bits(image: Image.Image, bits: int, path: str) -> tuple[Image.Image, tuple[str, ...]]:
     """Returns grey of more than 8 bits as 8-bit grey: the largest value of the file's own bits becomes 255."""
     if image.mode == "F":
-        raise BadFileError(path, "has floating-point pixels; save it with 8 bits a channel")
+        raise BadFileError(path, "has floating-point pixels; save it with 8 bits per channel")
     if not image.mode.startswith("I"):
         return image, ()
     grey = np.asarray(image)
     most = 2**bits - 1
     if grey.min() < 0 or grey.max() > 65535:
-        raise BadFileError(path, "has 32-bit pixels; save it with 8 or 16 bits a channel")
+        raise BadFileError(path, "has 32-bit pixels; save it with 8 or 16 bits per channel")
     scaled = np.minimum((grey.astype(np.uint32) * 255 + most // 2) // most, 255).astype(np.uint8)
     if "transparency" in image.info:  # one value of a PNG that stands for "clear"
         scaled[grey == image.info["transparency"]] = 255  # laid over white
@@ -201,7 +201,7 @@ def _upright(image: Image.Image) -> Image.Image:
         return ImageOps.exif_transpose(image)
     except MemoryError:
         raise
-    except Exception:  # damaged EXIF: TensorFlow and browsers show such a picture as it is stored
+    except Exception:  # damaged EXIF: TensorFlow and browsers show such an image as it is stored
         return image
 
 
@@ -209,7 +209,7 @@ def _orientation(image: Image.Image) -> int:
     """Returns the EXIF orientation, 1 where there is none or it is no number from 1 to 8."""
     try:
         value = image.getexif().get(_ORIENTATION_TAG)
-    except Exception:  # damaged EXIF: TensorFlow and browsers show such a picture as it is stored
+    except Exception:  # damaged EXIF: TensorFlow and browsers show such an image as it is stored
         return 1
     return value if value in range(1, 9) else 1
 

@@ -26,7 +26,7 @@ _SCAN_HEADER = re.compile(rb"(\xff\xda\x00(?:\x08\x01.{2}|\x0a\x02.{4}|\x0c\x03.
 _FAST_FRAMES = (*_PLAIN_FRAMES, 0xC9, 0xCA)
 # What it says of a JPEG that it has no way to decode (rare chroma sampling), or of a header that is cut off.
 _NOT_DAMAGE = ("Could not determine subsampling", "Could not determine colorspace", "Unsupported", "not supported")
-_MAX_SCANS = 200  # a progressive JPEG of an encoder has about ten; each costs the time of a whole picture
+_MAX_SCANS = 200  # a progressive JPEG of an encoder has about ten; each costs the time of a whole image
 _MAX_MENDS = 64  # decodings of a copy without what is odd
 
 
@@ -39,7 +39,7 @@ class JpegHeader:
     """What stands before the coded data."""
 
     frame: int  # start-of-frame marker: 0xC0 baseline, 0xC2 progressive ...
-    precision: int  # bits a channel
+    precision: int  # bits per channel
     width: int  # pixels
     height: int
     components: int  # 1 grey, 3 colour, 4 CMYK or YCCK
@@ -98,7 +98,7 @@ def check_jpeg(data: bytes, header: JpegHeader, path: str) -> tuple[str, ...]:
 
     At an eighth of its size: what can be wrong with a JPEG shows while its codes are read, which is done to the last
     one at any size. What is left out is arithmetic (inverse DCT, upsampling, colours), which cannot fail, takes a
-    third of the time, and would hold 324 MB for a picture of 108 megapixels.
+    third of the time, and would hold 324 MB for an image of 108 megapixels.
 
     Raises:
       BadFileError: truncated or damaged.
@@ -130,20 +130,20 @@ def _is_only_odd(data: bytes, warning: str, decode: Callable[[bytes], str]) -> b
     """Returns whether a JPEG decodes without a warning once what loses nothing is taken out of a copy.
 
     Stray bytes between segments and odd headers are common in old cameras' files. The decoder tells its first warning
-    only, which could hide that the file is cut off; so each is mended in turn, until there is none left or a real one.
+    only, which could hide that the file is cut off; so each is fixed in turn, until there is none left or a real one.
     """
     left, tries = [(data, warning)], 0
     while left:
         data, warning = left.pop()
-        for mended in _mend(data, warning):
+        for fixed in _mend(data, warning):
             tries += 1
-            next_warning = decode(mended)
+            next_warning = decode(fixed)
             if not next_warning:
                 return True
             if tries == _MAX_MENDS:
                 return False
             if next_warning != warning:
-                left.append((mended, next_warning))
+                left.append((fixed, next_warning))
     return False
 
 

@@ -48,7 +48,7 @@ class Devkit:
     annotations: FilesByStem
     pictures: FilesByStem
     other_annotations: FilesByStem  # files in Annotations that are no .xml
-    other_pictures: FilesByStem  # files in JPEGImages without a picture's suffix
+    other_pictures: FilesByStem  # files in JPEGImages without an image's suffix
     pictures_dir: str  # for messages
     lists: Mapping[str, SourceFile]  # ImageSets/Main, by name without .txt
     folders: tuple[str, ...]  # in these folders, and what else is no file there

@@ -1,6 +1,6 @@
-"""What belongs together in a devkit: the picture of an annotation, the images of a list.
+"""What belongs together in a devkit: the image of an annotation, the images of a list.
 
-picture = find_picture(devkit, "2007_000027", hint="2007_000027.jpg").file
+image = find_picture(devkit, "2007_000027", hint="2007_000027.jpg").file
 ids = list(read_split_list(devkit, "train"))
 """
 
@@ -21,7 +21,7 @@ from voc_tfdata.devkit.spill import Sorter
 
 @dataclass(frozen=True)
 class FoundPicture:
-    """The picture that belongs to an annotation, with what was odd about it."""
+    """The image that belongs to an annotation, with what was odd about it."""
 
     file: SourceFile
     warnings: tuple[Notice, ...] = ()
@@ -32,7 +32,7 @@ class SplitList(Iterable[str]):
 
     def __init__(self, path: str, lines: Sorter[str], unknown: Sequence[str] = ()) -> None:
         self.path = path
-        self.unknown = tuple(unknown)  # ids with neither annotation nor picture
+        self.unknown = tuple(unknown)  # ids with neither annotation nor image
         self._lines = lines  # the id of each
 
     def __iter__(self) -> Iterator[str]:
@@ -42,12 +42,12 @@ class SplitList(Iterable[str]):
         """Yields a warning for each id that stands there more than once."""
         for image_id, same in itertools.groupby(self._lines):
             if (count := sum(1 for _ in same)) > 1:
-                text = f"{self.path}: {image_id!r} stands there {count} times; written once"
+                text = f"{self.path}: {image_id!r} is listed {count} times; written once"
                 yield Notice("id listed twice", text)
 
 
 def find_picture(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
-    """Returns the picture of an annotation: the one with its stem, else the one its <filename> names.
+    """Returns the image of an annotation: the one with its stem, else the one its <filename> names.
 
     Args:
       devkit: where to look.
@@ -55,7 +55,7 @@ def find_picture(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
       hint: text of its <filename>, "" where there is none.
 
     Raises:
-      BadFileError: no picture, or several that nothing chooses between.
+      BadFileError: no image, or several that nothing chooses between.
     """
     hint = hint.replace("\\", "/").rsplit("/", 1)[-1].strip()
     candidates = devkit.pictures.get(image_id, ())
@@ -63,13 +63,13 @@ def find_picture(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
         candidates = _same_text(devkit.pictures, image_id)
         owner = devkit.annotations.get(stem_of(candidates[0].name)) if candidates else None
         if owner:
-            reason = f"is for the picture that {owner[0].path} is for; remove one of them"
+            reason = f"is for the image that {owner[0].path} is for; remove one of them"
             raise BadFileError(devkit.annotations[image_id][0].path, reason)
     if not candidates:
         candidates = _others_of(devkit, image_id)
     if not candidates and (found := _same_but_case(devkit, image_id)):
         xml = devkit.annotations[image_id][0]
-        text = f"{xml.path}: no picture has its stem; used {found.name!r}, which differs in case only"
+        text = f"{xml.path}: no image has its stem; used {found.name!r}, which differs in case only"
         return FoundPicture(found, (Notice("picture differs in case", text),))
     if not candidates:
         return _picture_by_hint(devkit, image_id, hint)
@@ -78,13 +78,13 @@ def find_picture(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
     picture = candidates[0]
     if hint not in ("", image_id, picture.name) and _nfc(hint) not in (_nfc(image_id), _nfc(picture.name)):
         xml = devkit.annotations[image_id][0]
-        text = f"{xml.path}: <filename> is {hint!r}, the picture of this stem is {picture.name!r}; used that"
+        text = f"{xml.path}: <filename> is {hint!r}, the image of this stem is {picture.name!r}; used that"
         return FoundPicture(picture, (Notice("<filename> disagrees", text),))
     return FoundPicture(picture)
 
 
 def read_split_list(devkit: Devkit, name: str) -> SplitList:
-    """Returns the ids of ImageSets/Main/{name}.txt: `id` or `id flag` lines, with or without a picture's suffix.
+    """Returns the ids of ImageSets/Main/{name}.txt: `id` or `id flag` lines, with or without an image's suffix.
 
     Of a devkit whose folders stand for splits, it is the ids of such a folder.
 
@@ -160,7 +160,7 @@ def _same_text(files: Mapping[str, tuple[SourceFile, ...]], stem: str) -> tuple[
 
 
 def _same_but_case(devkit: Devkit, image_id: str) -> SourceFile | None:
-    """Returns the one picture whose stem differs in case only, if it is of no other annotation."""
+    """Returns the one image whose stem differs in case only, if it is of no other annotation."""
     stems = devkit.pictures.same_but_case(image_id)
     if len(stems) != 1 or len(devkit.annotations.same_but_case(image_id)) != 1:
         return None
@@ -169,7 +169,7 @@ def _same_but_case(devkit: Devkit, image_id: str) -> SourceFile | None:
 
 
 def _others_of(devkit: Devkit, image_id: str) -> tuple[SourceFile, ...]:
-    """Files without a picture's suffix whose stem, or whole name, is the id."""
+    """Files without an image's suffix whose stem, or whole name, is the id."""
     whole = devkit.other_pictures.named(image_id)
     same_stem = devkit.other_pictures.get(image_id, ())
     return same_stem if whole is None or whole in same_stem else (*same_stem, whole)
@@ -182,16 +182,16 @@ def _picture_by_hint(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
         also = f", nor the {hint!r} of its <filename>" if hint and stem_of(hint) != image_id else ""
         raise BadFileError(
             annotation.path,
-            f"no picture {image_id}.jpg (.png ...) in {devkit.pictures_dir}{also}; add it, or remove the annotation",
+            f"no image {image_id}.jpg (.png ...) in {devkit.pictures_dir}{also}; add it, or remove the annotation",
         )
     owner = devkit.annotations.get(stem_of(hint)) or _same_text(devkit.annotations, stem_of(hint))
     if owner:
         raise BadFileError(
             annotation.path,
-            f"no picture {image_id}.jpg (.png ...) in {devkit.pictures_dir}, and the {hint!r} of its <filename> is "
+            f"no image {image_id}.jpg (.png ...) in {devkit.pictures_dir}, and the {hint!r} of its <filename> is "
             f"that of {owner[0].name}; add it, or remove the annotation",
         )
-    text = f"{annotation.path}: no picture has its stem; used {named.name!r}, which its <filename> names"
+    text = f"{annotation.path}: no image has its stem; used {named.name!r}, which its <filename> names"
     return FoundPicture(named, (Notice("picture found by <filename>", text),))
 
 
@@ -199,6 +199,6 @@ def _one_of_several(annotation: SourceFile, candidates: tuple[SourceFile, ...], 
     names = ", ".join(f.name for f in candidates)
     named = [f for f in candidates if f.name == hint]
     if not named:
-        raise BadFileError(annotation.path, f"several pictures have its stem: {names}; remove all but one")
-    text = f"{annotation.path}: several pictures have its stem: {names}; used {hint}, which its <filename> names"
-    return FoundPicture(named[0], (Notice("several pictures of one stem", text),))
+        raise BadFileError(annotation.path, f"several images have its stem: {names}; remove all but one")
+    text = f"{annotation.path}: several images have its stem: {names}; used {hint}, which its <filename> names"
+    return FoundPicture(named[0], (Notice("several images of one stem", text),))

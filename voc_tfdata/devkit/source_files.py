@@ -3,7 +3,7 @@
     files = FilesByStem("VOC2012/JPEGImages/", [("2007_000027", ".jpg", 0, 145493)])     # stem, suffix, offset, size
     (data,) = read_ahead(files["2007_000027"])
 
-A file is held as (container, offset, size), so that a picture in a folder and one inside a .tar are read alike.
+A file is held as (container, offset, size), so that an image in a folder and one inside a .tar are read alike.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """More items than memory should hold: beyond the first few MiB they lie in a temporary file.
 
-pictures = Spill()
-place = pictures.append(picture)
-pictures.at(place), list(pictures.items())           # a picture, [(place, picture)]
+images = Spill()
+place = pictures.append(image)
+pictures.at(place), list(pictures.items())           # an image, [(place, image)]
 
 names = Sorter()
 names.add("b"); names.add("a")

@@ -1,4 +1,4 @@
-"""What loss, accuracy and mAP come to without looking at a picture: printed beside every result. numpy only.
+"""What loss, accuracy and mAP come to without looking at an image: printed beside every result. numpy only.
 
     counts = counts_as_read(*records.count_labels(manifest, "train"), difficult="ignore")
     trivial_baselines(y_true, counts).constant_prior_loss       # e.g. 0.188
@@ -29,7 +29,7 @@ class LabelCounts:
 
 @dataclass(frozen=True)
 class Baselines:
-    """What needs no picture. NaN where there is nothing to count."""
+    """What needs no image. NaN where there is nothing to count."""
 
     constant_prior_loss: float  # binary cross-entropy of predicting the training labels' class frequencies
     all_negative_accuracy: float  # binary accuracy of answering "absent" everywhere
@@ -43,9 +43,9 @@ def counts_as_read(
     """Returns the label counts under a reading rule.
 
     Args:
-      positives: [C] pictures with an object of the class that is not difficult.
-      difficult_only: [C] pictures where the class has difficult objects only.
-      num_examples: pictures in all.
+      positives: [C] images with an object of the class that is not difficult.
+      difficult_only: [C] images where the class has difficult objects only.
+      num_examples: images in all.
       difficult: "positive", "ignore" or "negative": what the labels of difficult_only are, 1, -1 or 0.
 
     Raises:
@@ -64,7 +64,7 @@ def counts_as_read(
 def trivial_baselines(
     y_true: npt.ArrayLike, train_counts: LabelCounts | None, *, definition: str = "voc2010"
 ) -> Baselines:
-    """Returns what loss, accuracy and mAP come to without looking at a picture.
+    """Returns what loss, accuracy and mAP come to without looking at an image.
 
     Args:
       y_true: [N, C] of 1, 0 and -1, the labels evaluated on.

@@ -44,7 +44,7 @@ def draw_curves(
     A dot marks the best validation value. The loss axis is logarithmic where the values span more than 1:30.
 
     Args:
-      history: name -> one value an epoch, as keras.callbacks.History.history: "loss", "val_loss", "binary_accuracy",
+      history: name -> one value per epoch, as keras.callbacks.History.history: "loss", "val_loss", "binary_accuracy",
         "val_binary_accuracy", "mAP", "val_mAP"; other names are left out, None and NaN leave a gap.
       baselines: "constant_prior_loss", "all_negative_binary_accuracy" and "chance_mAP": dashed lines.
 

@@ -47,7 +47,7 @@ def binary_accuracy(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> float:
 
 
 def prediction_spread(y_score: npt.ArrayLike) -> float:
-    """Returns the standard deviation of the predictions [N, C] over pictures, of the class where it is largest.
+    """Returns the standard deviation of the predictions [N, C] over images, of the class where it is largest.
 
     Raises:
       ValueError: y_score is not [N, C] with N, C >= 1, or holds NaN.
@@ -56,9 +56,9 @@ def prediction_spread(y_score: npt.ArrayLike) -> float:
 
 
 def is_collapsed(y_score: npt.ArrayLike, *, threshold: float = COLLAPSE_STD) -> bool:
-    """Returns whether all pictures get the same prediction: no class spreads by `threshold` or more over pictures.
+    """Returns whether all images get the same prediction: no class spreads by `threshold` or more over images.
 
-    That is a network which learnt the class frequencies and nothing else. One picture alone tells nothing: False.
+    That is a network which learnt the class frequencies and nothing else. One image alone tells nothing: False.
 
     Raises:
       ValueError: y_score is not [N, C] with N, C >= 1, or holds NaN.

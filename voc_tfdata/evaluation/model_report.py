@@ -94,7 +94,7 @@ def report_model(
 def _sample_pictures(
     records_dir: Records, split: str, cache_dir: str | Path | None
 ) -> dict[str, npt.NDArray[np.uint8]]:
-    """Returns the first pictures as they are in the records: {image id: uint8 [H, W, 3]}."""
+    """Returns the first images as they are in the records: {image id: uint8 [H, W, 3]}."""
     pictures = {}
     for example in read_examples(records_dir, split, cache_dir=cache_dir).take(SAMPLE_PICTURES):
         image_id = example["image/source_id"].numpy().decode()

@@ -19,8 +19,8 @@ from voc_tfdata.evaluation.labels import check_labels
 
 MAX_PICTURES = 64  # in one grid
 # in inches
-_SIDE = 2.5  # of a picture
-_GAP = 0.22  # between pictures
+_SIDE = 2.5  # of an image
+_GAP = 0.22  # between images
 _LINE = 0.152  # of text
 _LEGEND_WIDTH = 1.95  # of one entry
 
@@ -34,14 +34,14 @@ def draw_picture_grid(
     *,
     threshold: float = 0.5,
 ) -> bytes:
-    """Returns a PNG of pictures, each with its true labels on the left and its predicted ones on the right.
+    """Returns a PNG of images, each with its true labels on the left and its predicted ones on the right.
 
     Green and a tick: true and predicted. Orange cross: true, not predicted. Red cross: predicted, not true. Grey:
     difficult, counted neither way. The frame is green where nothing is wrong. Where no score reaches the threshold,
-    the highest is shown in grey. Of more than 64 pictures the first 64 are drawn.
+    the highest is shown in grey. Of more than 64 images the first 64 are drawn.
 
     Args:
-      images: [N] pictures, uint8 [H, W, 3] RGB, of one size or of several.
+      images: [N] images, uint8 [H, W, 3] RGB, of one size or of several.
       y_true: [N, C] of 1, 0 and -1, or None where the truth is not known.
       y_score: [N, C] probabilities.
       ids: [N] image ids.
@@ -49,7 +49,7 @@ def draw_picture_grid(
       threshold: a class is predicted where its probability is above.
 
     Raises:
-      ValueError: no picture, another dtype or shape, lengths that differ, or a label that is none of 1, 0, -1.
+      ValueError: no image, another dtype or shape, lengths that differ, or a label that is none of 1, 0, -1.
     """
     scores = np.asarray(y_score)
     labels = None if y_true is None else check_labels(y_true, ndim=2)
@@ -62,7 +62,7 @@ def draw_picture_grid(
     width = max(columns * (_SIDE + _GAP) + _GAP, 4.4)
     legend = _legend_of(truth=labels is not None, shown=count, of=len(images))
     per_row = int((width - _GAP) / _LEGEND_WIDTH)
-    # top of each row of pictures, in inches below the figure's: a row is as high as its longest list of labels
+    # top of each row of images, in inches below the figure's: a row is as high as its longest list of labels
     tops = [0.26 + 0.2 * math.ceil(len(legend) / per_row)]
     for start in range(0, count, columns):
         lines = max(len(column) for pair in label_columns[start : start + columns] for column in pair)
@@ -129,7 +129,7 @@ def _legend_of(*, truth: bool, shown: int, of: int) -> list[tuple[str, str]]:
 
 
 def _draw_picture(figure: Figure, corner: tuple[float, float], image: npt.NDArray[np.uint8], colour: str) -> None:
-    """Draws a picture and its frame; corner is left and top, in inches from the figure's left and top."""
+    """Draws an image and its frame; corner is left and top, in inches from the figure's left and top."""
     width, height = figure.get_size_inches()
     left, bottom = corner[0] / width, 1 - (corner[1] + _SIDE) / height
     axes = figure.add_axes((left, bottom, _SIDE / width, _SIDE / height))
@@ -162,11 +162,11 @@ def _check_pictures(
     class_names: Sequence[str],
 ) -> None:
     if not len(images):
-        raise ValueError("no picture to draw")
+        raise ValueError("no image to draw")
     shape = (len(images), len(class_names))
     if scores.shape != shape or (labels is not None and labels.shape != shape) or len(ids) != len(images):
         raise ValueError(
-            f"{len(images)} pictures and {len(class_names)} class names need scores and labels of shape {shape} and "
+            f"{len(images)} images and {len(class_names)} class names need scores and labels of shape {shape} and "
             f"{len(images)} ids; got {scores.shape}, {None if labels is None else labels.shape} and {len(ids)} ids"
         )
     for image_id, image in zip(ids, images, strict=True):

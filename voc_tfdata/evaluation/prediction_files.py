@@ -1,4 +1,4 @@
-"""Predictions as files, each picture's id beside its scores.
+"""Predictions as files, each image's id beside its scores.
 
     write_predictions_csv("predictions.csv", ids, y_true, y_score, VOC_CLASSES)
     write_submission_files("results", "test", ids, y_score, VOC_CLASSES)     # comp1_cls_test_aeroplane.txt ...
@@ -29,7 +29,7 @@ def write_predictions_csv(
     y_score: npt.ArrayLike,
     class_names: Sequence[str],
 ) -> None:
-    """Writes one CSV line (UTF-8) a picture: id, true, predicted, label_{class} ..., score_{class} ...
+    """Writes one CSV line (UTF-8) per image: id, true, predicted, label_{class} ..., score_{class} ...
 
     `true` and `predicted` (above 0.5) are names joined by "; ", for reading; label_ is 1, 0 or -1 and score_ the
     shortest decimal that gives the same float again. With y_true None there are neither `true` nor label_ columns.
@@ -68,7 +68,7 @@ def write_submission_files(
 ) -> list[Path]:
     """Writes the classification results as the VOC evaluation server wants them and returns the paths.
 
-    One file a class, comp1_cls_{set}_{class}.txt, one line `id score` an image (VOC2010 development kit, section 3.3;
+    One file per class, comp1_cls_{set}_{class}.txt, one line `id score` an image (VOC2010 development kit, section 3.3;
     competition 1 is for models of VOC's own data, 2 for pretrained weights: section 3.2). Scores have no
     exponent and give the same float again, so no tie is made. What a file name cannot hold is written as %XX.
 
@@ -102,7 +102,7 @@ def format_csv(lines: Sequence[Sequence[str]]) -> str:
 def as_text_ids(ids: Sequence[str | bytes], count: int) -> list[str]:
     """Returns ids as text; raises ValueError unless there are `count` of them, each fit for a line of a list."""
     if len(ids) != count:
-        raise ValueError(f"{len(ids)} ids for {count} rows of scores; each row needs the id of its picture")
+        raise ValueError(f"{len(ids)} ids for {count} rows of scores; each row needs the id of its image")
     text_ids = [as_text(image_id) for image_id in ids]
     broken = [image_id for image_id in text_ids if image_id.splitlines() != [image_id]]
     if broken:

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 
 class Predictions(NamedTuple):
-    """What a model says of every picture of a data set, row by row."""
+    """What a model says of every image of a data set, row by row."""
 
     ids: list[str]  # [N]
     y_true: npt.NDArray[np.float32]  # [N, C] of 1, 0 and -1

@@ -1,4 +1,4 @@
-"""Writes what an evaluation found: metrics.json, tables, curves, pictures, submission files, one HTML page.
+"""Writes what an evaluation found: metrics.json, tables, curves, images, submission files, one HTML page.
 
     summary = write_report("runs/a", ids=ids, y_true=y_true, y_score=y_score, class_names=VOC_CLASSES)
     print(format_class_table(summary))
@@ -39,7 +39,7 @@ __all__ = [
     "write_submission_files",
 ]
 
-_HEADINGS = {  # of the pictures in report.html
+_HEADINGS = {  # of the images in report.html
     "curves.png": "Training curves",
     "precision_recall.png": "Precision over recall",
     "pictures.png": "Pictures with true and predicted labels",
@@ -70,20 +70,20 @@ def write_report(
     Args:
       out_dir: local folder, made if it is not there; files of the same names are replaced.
       ids: [N] image ids, each once.
-      y_true: [N, C] of 1, 0 and -1; cells labelled -1 count nowhere.
+      y_true: [N, C] of 1, 0 and -1; cells labelled -1 are excluded.
       y_score: [N, C] probabilities, row i of ids[i].
       class_names: C different names.
       definition: of average precision, "voc2007", "voc2010" or "step".
       split: name of what was evaluated.
       train_counts: of the labels trained on, for the constant-prior loss.
-      history: name -> one value an epoch; see figures.draw_curves. Without a loss or accuracy in it: no curves.png.
-      sample_images: image id -> picture uint8 [H, W, 3] RGB, for the grid; 20 are a good number.
+      history: name -> one value per epoch; see figures.draw_curves. Without a loss or accuracy in it: no curves.png.
+      sample_images: image id -> image uint8 [H, W, 3] RGB, for the grid; 20 are a good number.
       flags_text: resolved flags of the run, shown in report.html.
       competition: of VOC, in the names of the submission files: 2 for models with pretrained weights.
 
     Raises:
       ValueError: bad labels, probabilities, names, definition or counts; ids that repeat, are not N, are empty or hold
-        a line break; a sample whose id is unknown or that is no such picture.
+        a line break; a sample whose id is unknown or that is no such image.
       OSError: a file cannot be written.
     """
     text_ids = as_text_ids(ids, len(np.asarray(y_score)))
@@ -122,13 +122,13 @@ def write_picture_grid(
     class_names: Sequence[str],
     path: str | Path,
 ) -> None:
-    """Writes pictures with their labels as PNG; arguments and errors are those of picture_grid.draw_picture_grid."""
+    """Writes images with their labels as PNG; arguments and errors are those of picture_grid.draw_picture_grid."""
     text_ids = [as_text(image_id) for image_id in ids]
     write_file(path, picture_grid.draw_picture_grid(images, y_true, y_score, text_ids, class_names))
 
 
 def write_class_table(path: str | Path, summary: Mapping[str, Any]) -> None:
-    """Writes one CSV line (UTF-8) a class: class, positives, ignored, ap_{definition}, chance_ap_{definition}.
+    """Writes one CSV line (UTF-8) per class: class, positives, ignored, ap_{definition}, chance_ap_{definition}.
 
     An undefined AP is an empty field.
 
@@ -155,7 +155,7 @@ def _find_rows(ids: Sequence[str], sample_ids: Sequence[str | bytes]) -> list[in
     row_of = {image_id: row for row, image_id in enumerate(ids)}
     if len(row_of) < len(ids):
         twice = next(image_id for row, image_id in enumerate(ids) if row_of[image_id] != row)
-        raise ValueError(f"image id {twice!r} comes twice in ids: each picture is evaluated once")
+        raise ValueError(f"image id {twice!r} comes twice in ids: each image is evaluated once")
     unknown = [as_text(image_id) for image_id in sample_ids if as_text(image_id) not in row_of]
     if unknown:
         raise ValueError(f"sample_images has {unknown[0]!r}, which is not in ids ({len(unknown)} such)")

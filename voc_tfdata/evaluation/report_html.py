@@ -1,4 +1,4 @@
-"""The evaluation report as one HTML page that needs no other file: pictures inside, no script, no link.
+"""The evaluation report as one HTML page that needs no other file: images inside, no script, no link.
 
 html = format_html(summary, {"Training curves": png}, flags_text="--epochs=20\n...")
 """
@@ -46,7 +46,7 @@ def format_html(summary: Mapping[str, Any], pictures: Mapping[str, bytes], *, fl
 
     Args:
       summary: of summary.summarize_predictions.
-      pictures: heading -> PNG bytes, in the order of the page.
+      images: heading -> PNG bytes, in the order of the page.
       flags_text: the resolved flags of the run, one a line; "" leaves the section out.
     """
     title = f"Evaluation on {escape(summary['split'])}"
@@ -60,7 +60,7 @@ def format_html(summary: Mapping[str, Any], pictures: Mapping[str, bytes], *, fl
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
-        f'<p class="sub">{summary["num_examples"]:,} pictures, {len(summary["ap"])} classes</p>\n'
+        f'<p class="sub">{summary["num_examples"]:,} images, {len(summary["ap"])} classes</p>\n'
         f"{warnings}{_tiles(summary)}<h2>Average precision by class ({escape(summary['protocol'])})</h2>\n"
         f"{_class_table(summary)}{sections}{flags}</body>\n</html>\n"
     )

@@ -29,7 +29,7 @@ def summarize_predictions(
     """Returns the numbers of one evaluation as plain values that JSON can hold.
 
     Args:
-      y_true: [N, C] of 1, 0 and -1; cells labelled -1 count nowhere.
+      y_true: [N, C] of 1, 0 and -1; cells labelled -1 are excluded.
       y_score: [N, C] probabilities.
       class_names: C different names.
       definition: of average precision, "voc2007", "voc2010" or "step".
@@ -78,7 +78,7 @@ def find_warnings(summary: Mapping[str, Any]) -> list[str]:
     trivial = summary["baselines"]
     if summary["collapsed"]:
         found.append(
-            "collapsed: every picture gets the same prediction (standard deviation over pictures "
+            "collapsed: every image gets the same prediction (standard deviation over images "
             f"{summary['prediction_std']:.2g}, below {metrics.COLLAPSE_STD:g}); the network learnt the class "
             f"frequencies and nothing else. {metrics.COLLAPSE_ADVICE}"
         )
@@ -90,7 +90,7 @@ def find_warnings(summary: Mapping[str, Any]) -> list[str]:
     if prior_loss is not None and summary["loss"] is not None and summary["loss"] >= prior_loss:
         found.append(
             f"loss {summary['loss']:.4f} is not below {prior_loss:.4f}, which predicting the class frequencies for "
-            "every picture gives."
+            "every image gives."
         )
     negative = trivial["all_negative_binary_accuracy"]
     if summary["mAP"] is not None and summary["binary_accuracy"] <= negative:
@@ -107,7 +107,7 @@ def find_warnings(summary: Mapping[str, Any]) -> list[str]:
 
 
 def format_class_table(summary: Mapping[str, Any]) -> str:
-    """Returns a text table: a line a class, the mean with its definition, loss and accuracy, then the warnings.
+    """Returns a text table: a line per class, the mean with its definition, loss and accuracy, then the warnings.
 
     Args:
       summary: of summarize_predictions.
@@ -127,7 +127,7 @@ def format_class_table(summary: Mapping[str, Any]) -> str:
     trivial = summary["baselines"]
     return "\n".join(
         [
-            f"{summary['split']}: {summary['num_examples']:,} pictures",
+            f"{summary['split']}: {summary['num_examples']:,} images",
             lines[0],
             rule,
             *lines[1:-1],

@@ -40,7 +40,7 @@ class TrainedModel(NamedTuple):
 
     @property
     def image_size(self) -> int:
-        """Side of the pictures it takes, in pixels."""
+        """Side of the images it takes, in pixels."""
         return int(self.model.input_shape[1])
 
 

@@ -1,9 +1,9 @@
-"""VGG16 for multi-label pictures, from pixels to probabilities; it owns its normalisation.
+"""VGG16 for multi-label images, from pixels to probabilities; it owns its normalisation.
 
     model = build_vgg16(num_classes=20, image_size=224)      # the reference recipe, layer for layer
     probabilities = model(images)                            # uint8 [B, 224, 224, 3] RGB -> float32 [B, 20]
 
-Whatever feeds the network, training, validation, test or a picture on disk, feeds it plain 0..255 RGB.
+Whatever feeds the network, training, validation, test or an image on disk, feeds it plain 0..255 RGB.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def build_vgg16(
     seed: int = 0,
     precision: str | None = None,
 ) -> keras.Model:
-    """Returns VGG16 configuration D with one sigmoid a class.
+    """Returns VGG16 configuration D with one sigmoid per class.
 
     Without options it is the reference recipe: 13 convolutions 3x3 'same' with ReLU and bias, five 2x2 max-pools,
     two Dense of 4096, Glorot initialisation, pixels scaled to 0..1. The logits (layer "logits") and the sigmoid are
@@ -47,7 +47,7 @@ def build_vgg16(
 
     Args:
       num_classes: number of outputs.
-      image_size: side of the square pictures, in pixels; at least 32.
+      image_size: side of the square images, in pixels; at least 32.
       batch_norm: batch normalisation between each convolution and its ReLU, and He initialisation (He et al.,
         "Delving Deep into Rectifiers", ICCV 2015): what lets it learn from scratch.
       dropout: share of units dropped after each Dense of 4096 while training, 0 <= dropout < 1.

@@ -1,6 +1,6 @@
 """train_dataset, eval_dataset, read_examples: a folder of records as an ordinary tf.data.Dataset.
 
-train_ds = train_dataset("records/voc2012", batch_size=32, image_size=224, seed=0)      # repeats for ever
+train_ds = train_dataset("records/voc2012", batch_size=32, image_size=224, seed=0)      # repeats forever
 val_ds = eval_dataset("records/voc2012", "val", batch_size=32, image_size=224)          # finite, in record order
 model.fit(train_ds, steps_per_epoch=epoch_steps("records/voc2012", batch_size=32), validation_data=val_ds)
 """
@@ -47,7 +47,7 @@ def train_dataset(
     check: str = "checksums",
     data_service: str = "",
 ) -> tf.data.Dataset:
-    """Returns training batches of one split, shuffled and augmented, repeating for ever.
+    """Returns training batches of one split, shuffled and augmented, repeating forever.
 
     An epoch delivers every example once, in an order of its own; epoch_steps says how many batches it has. What a
     step delivers depends on (seed, step) alone, on neither num_threads nor cache; begun at start_step, the data set
@@ -65,14 +65,14 @@ def train_dataset(
         delivers its part of every global batch, and the global batches are the same for any number of hosts.
       augment: "none"; "flip": each image is mirrored or not, at even odds; "crop": a random window of 8 to 100 % of
         the area and aspect 3/4 to 4/3 is resized (Inception), then flipped so. With cache="decoded", "crop" takes a
-        random window of image_size from pictures stored at 8/7 of that.
+        random window of image_size from images stored at 8/7 of that.
       color_jitter: brightness, contrast and saturation are changed by factors uniform in 1 +- color_jitter; 0 to 1.
       resize: "bilinear" as cv2.resize does it; "antialias" as Pillow does it; "pad" does that too, with the aspect
         kept and black around.
       difficult: the label of a class with difficult objects only: "positive" 1, "ignore" -1 (neither loss nor metric
         is to count it), "negative" 0.
       with_ids: whether to deliver the image ids, too.
-      cache: "none" decodes each picture whenever it is delivered; "decoded" decodes all of them once into a file of
+      cache: "none" decodes each image whenever it is delivered; "decoded" decodes all of them once into a file of
         uint8 pixels (with augment, of twice the size: mirror images are stored) and maps that into memory.
       cache_dir: local folder of that file (records_dir/decoded by default), and of the mirror of remote records, which
         is made once: shard by shard, verified, shared by all processes.

@@ -1,9 +1,9 @@
-"""The decoded store: the pictures of a split as uint8 pixels in one flat file, memory-mapped by the pipelines.
+"""The decoded store: the images of a split as uint8 pixels in one flat file, memory-mapped by the pipelines.
 
     store = open_or_build(cache_dir, key, load)          # load() gives (images, labels) in record order
     ds = map_store(store, lambda pixels: ...)            # pixels: uint8 [rows, S, S, 3], nothing of it read yet
 
-The file: pixels uint8 [N, S, S, 3], or [N, 2, S, S, 3] with the mirror image of each picture behind it; labels int8
+The file: pixels uint8 [N, S, S, 3], or [N, 2, S, S, 3] with the mirror image of each image behind it; labels int8
 [N, C], -1 for a class with difficult objects only; and a trailer of 4 KiB, JSON padded with blanks, that says what all
 that is. The pixels come first, so that their mapping begins at the file's first byte.
 """
@@ -40,13 +40,13 @@ class StoreKey:
     split: str
     num_examples: int
     num_classes: int
-    size: int  # side of the stored pictures, pixels
+    size: int  # side of the stored images, pixels
     resize: str
-    mirrored: bool  # whether each picture is followed by its mirror image
+    mirrored: bool  # whether each image is followed by its mirror image
 
     @property
     def num_pictures(self) -> int:
-        """How many pictures the file holds."""
+        """How many images the file holds."""
         return self.num_examples * (2 if self.mirrored else 1)
 
     @property
@@ -117,7 +117,7 @@ def open_store(path: Path, key: StoreKey) -> DecodedStore | None:
 
 
 def map_store(store: DecodedStore, make_dataset: Callable[[tf.Tensor], tf.data.Dataset]) -> tf.data.Dataset:
-    """Returns make_dataset(pixels), where pixels are the mapped pictures, uint8 [num_pictures, S, S, 3].
+    """Returns make_dataset(pixels), where pixels are the mapped images, uint8 [num_pictures, S, S, 3].
 
     The file is mapped when an iteration begins, and once: mapping it for each batch takes 1.4 times as long, as every
     page that a batch touches is new to it. Python never holds the pixels.
@@ -156,7 +156,7 @@ def _build(path: Path, key: StoreKey, ds: tf.data.Dataset) -> None:
     seconds = time.monotonic() - start
     rate = key.num_examples / seconds
     logging.info(
-        "decoded store: %d pictures, %s, %.0f images/s: %s", key.num_examples, format_bytes(key.num_bytes), rate, path
+        "decoded store: %d images, %s, %.0f images/s: %s", key.num_examples, format_bytes(key.num_bytes), rate, path
     )
 
 

@@ -1,4 +1,4 @@
-"""Records -> batches of pictures and labels: fetched, parsed, decoded, resized.
+"""Records -> batches of images and labels: fetched, parsed, decoded, resized.
 
 delivery = Delivery(num_classes=20, image_size=224)
 ds = load_in_order(index, delivery, batch_size=32)                               # index: from records.open_split
@@ -17,10 +17,10 @@ from voc_tfdata.pipeline import random_access, transforms
 from voc_tfdata.pipeline.raw_ops import map_inline
 from voc_tfdata.records.tfrecord import SplitIndex
 
-# Pictures that may wait, finished: threads go on decoding while the ones before are copied into a batch.
+# Images that may wait, finished: threads go on decoding while the ones before are copied into a batch.
 READY = 16
 
-# Pictures that one call loads, at most, and what their records may hold together on average: 6 MiB or so when decoded.
+# Images that one call loads, at most, and what their records may hold together on average: 6 MiB or so when decoded.
 _MAX_GROUP = 8
 _GROUP_BYTES = 1 << 20
 
@@ -190,9 +190,9 @@ def _load_groups(
 ) -> tf.data.Dataset:
     """Returns batches of groups: (indices int64 [G], draws float32 [G, K], count of the batch), in order.
 
-    A call of the map function loads a group of pictures: it decodes all of them, then it resizes one after the other.
+    A call of the map function loads a group of images: it decodes all of them, then it resizes one after the other.
     TensorFlow's CPU allocator is shared by the threads and gives one of them the block that another has just used. A
-    picture as float32, which is what is resized, is the largest block: 2.25 MB for 500 x 375. Where the other thread's
+    image as float32, which is what is resized, is the largest block: 2.25 MB for 500 x 375. Where the other thread's
     core has another cache (other chiplet or socket), writing it takes 0.9 ms instead of 0.05; so a thread uses it for
     a whole group. Rows from `count` on are those of the smallest record, as they are cut off again.
     """

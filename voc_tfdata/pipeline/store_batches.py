@@ -22,7 +22,7 @@ from voc_tfdata.records.split_source import SplitSource, open_split
 
 # Batches gathered at once. Memory is the limit of it, and more batches take more memory.
 _MAX_CALLS = 4
-_WRITE_BATCH = 64  # pictures decoded between two writes
+_WRITE_BATCH = 64  # images decoded between two writes
 
 
 def open_split_store(
@@ -52,7 +52,7 @@ def open_split_store(
 
 
 def _stored_size(image_size: int, augment: str) -> int:
-    """Returns the side of the stored pictures: for windows 8/7 of the image, 256 for 224 (VGG, ResNet)."""
+    """Returns the side of the stored images: for windows 8/7 of the image, 256 for 224 (VGG, ResNet)."""
     return -(-image_size * 8 // 7) if augment == "crop" else image_size
 
 

@@ -1,4 +1,4 @@
-"""THE schema: one picture with its labels as a tf.train.Example, encoded and parsed side by side.
+"""THE schema: one image with its labels as a tf.train.Example, encoded and parsed side by side.
 
     payload = encode_example(image_id="2007_000027", jpeg=..., ...)      # no TensorFlow: converter workers
     fields = decode_example(payload)                                     # no TensorFlow: inspection
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExampleObject:
-    """One annotated object. The box is normalised to the stored picture: 0 is left or top, 1 right or bottom."""
+    """One annotated object. The box is normalised to the stored image: 0 is left or top, 1 right or bottom."""
 
     class_name: str
     class_index: int  # 0-based; the record holds it 1-based, as the object-detection API has it
@@ -45,15 +45,15 @@ def encode_example(
     objects: Sequence[ExampleObject],
     num_classes: int,
 ) -> bytes:
-    """Returns the serialised tf.train.Example of one picture.
+    """Returns the serialised tf.train.Example of one image.
 
     Args:
       image_id: file stem, e.g. "2007_000027".
-      filename: name of the picture in JPEGImages/.
+      filename: name of the image in JPEGImages/.
       jpeg: upright baseline or progressive JPEG, grey or RGB.
       sha256: of `jpeg`, as hex.
-      height: of the stored picture, in pixels.
-      width: of the stored picture, in pixels.
+      height: of the stored image, in pixels.
+      width: of the stored image, in pixels.
       objects: all objects, the difficult ones too, in the order of the annotation.
       num_classes: length of the two label vectors.
     """

@@ -40,12 +40,12 @@ class Split:
 
     num_examples: int
     shards: tuple[Shard, ...]
-    ids_file: str  # image ids, one a line, in record order
+    ids_file: str  # image ids, one per line, in record order
     ids_crc32c: str
     positives: Mapping[str, int]
     ignores: Mapping[str, int]
     num_objects: int
-    num_unlabelled: int  # pictures whose annotation holds no object
+    num_unlabelled: int  # images whose annotation holds no object
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def index_name(shard_file: str) -> str:
 
 
 def ids_name(split: str) -> str:
-    """Returns the name of the file with a split's image ids, one a line, in record order."""
+    """Returns the name of the file with a split's image ids, one per line, in record order."""
     return f"voc-{split}-ids.txt"
 
 

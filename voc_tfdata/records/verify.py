@@ -22,7 +22,7 @@ from voc_tfdata.records.tfrecord import find_faults, iterate_ids, iterate_record
 def verify_records(records_dir: str | Path, *, cache_dir: str | Path | None = None) -> list[str]:
     """Returns a line for every fault: it names shard, record and image. An empty list: all is as it was written.
 
-    Checks names, sizes and checksums of all files, the framing of every record, that its picture decodes and has the
+    Checks names, sizes and checksums of all files, the framing of every record, that its image decodes and has the
     recorded size and SHA-256, that ids stand in the recorded order, and that the labels add up to the manifest's.
 
     Args:
@@ -113,11 +113,11 @@ def _name_faults(fields: dict[str, list], classes: tuple[str, ...], where: str) 
 
 def _picture_faults(jpeg: bytes, fields: dict[str, list], where: str) -> Iterator[str]:
     if hashlib.sha256(jpeg).hexdigest().encode() != fields["image/key/sha256"][0]:
-        yield f"{where}: the picture is not the one that was written (sha256)"
+        yield f"{where}: the image is not the one that was written (sha256)"
     try:
         picture = load_upright_jpeg(jpeg, path=where, max_pixels=1 << 62)
     except BadFileError as err:
         yield str(err)
         return
     if [picture.width, picture.height] != [fields["image/width"][0], fields["image/height"][0]]:
-        yield f"{where}: the picture is {picture.width} x {picture.height}, the record says otherwise"
+        yield f"{where}: the image is {picture.width} x {picture.height}, the record says otherwise"

@@ -208,7 +208,7 @@ def _explain(err: Exception, uri: str) -> Exception:
     what = re.sub(r"\{\{.*?\}\}|\[Op:.*|\s+", " ", str(getattr(err, "message", err))).strip(" :") or type(err).__name__
     if isinstance(err, errors.NotFoundError):
         if scheme_of(uri) == "s3" and _is_bucket_missing(uri):
-            return OSError(f"{uri}: there is no bucket {_bucket(uri)!r} at {_endpoint()}; make it, or mend the name")
+            return OSError(f"{uri}: there is no bucket {_bucket(uri)!r} at {_endpoint()}; make it, or fix the name")
         return FileNotFoundError(f"{uri} is not there")
     if isinstance(err, (errors.PermissionDeniedError, errors.UnauthenticatedError)):
         return PermissionError(f"{uri}: access refused; {_credentials_hint(uri)}")

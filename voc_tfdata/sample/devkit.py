@@ -1,4 +1,4 @@
-"""A small VOC devkit of drawn pictures, to try everything before the real data is there.
+"""A small VOC devkit of drawn images, to try everything before the real data is there.
 
     root = make_sample_voc("quickstart/sample", num_images=800, seed=0)
 
@@ -21,14 +21,14 @@ from voc_tfdata.classes import VOC_CLASSES
 from voc_tfdata.sample.drawings import DRAWINGS
 from voc_tfdata.sample.pictures import Box, Placed, draw_picture
 
-SHARES = {"val": 0.1, "test": 0.2}  # of the pictures; the others are for training
-MIN_SPLIT = 10  # pictures: with two large objects in each, all 20 classes are in every split
+SHARES = {"val": 0.1, "test": 0.2}  # of the images; the others are for training
+MIN_SPLIT = 10  # images: with two large objects in each, all 20 classes are in every split
 MIN_IMAGES = 3 * MIN_SPLIT
 JPEG_QUALITY = 82
 
 
 class Plan(NamedTuple):
-    """What one picture is to show."""
+    """What one image is to show."""
 
     image_id: str
     split: str
@@ -75,7 +75,7 @@ def make_sample_voc(out_dir: str | os.PathLike[str], *, num_images: int = 800, s
 
 
 def plan_pictures(num_images: int, seed: int) -> list[Plan]:
-    """Returns what each picture is to show: in every split all classes about equally often, person more often."""
+    """Returns what each image is to show: in every split all classes about equally often, person more often."""
     rng = np.random.default_rng([seed, 0])
     sizes = {split: max(MIN_SPLIT, round(share * num_images)) for split, share in SHARES.items()}
     sizes["train"] = num_images - sum(sizes.values())
@@ -112,12 +112,12 @@ def choose_classes(rng: np.random.Generator, count: int, used: Counter[str]) -> 
 
 
 def write_devkit(root: Path, plans: Sequence[Plan], seed: int) -> None:
-    """Writes pictures, annotations and lists under root."""
+    """Writes images, annotations and lists under root."""
     for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (root / folder).mkdir(parents=True)
     objects = {}
     for plan in plans:
-        # A stream of its own for each picture: what one shows does not change the others.
+        # A stream of its own for each image: what one shows does not change the others.
         rng = np.random.default_rng([seed, int(plan.image_id.replace("_", ""))])
         picture, placed = draw_picture(rng, plan.mains, plan.extras)
         picture.save(
@@ -150,7 +150,7 @@ def write_lists(folder: Path, split: str, objects: dict[str, list[Placed]]) -> N
 
 
 def format_annotation(image_id: str, size: tuple[int, int], placed: Sequence[Placed]) -> str:
-    """Returns the XML of one picture of size (width, height), as the devkit writes it: tabs, boxes counted from 1."""
+    """Returns the XML of one image of size (width, height), as the devkit writes it: tabs, boxes counted from 1."""
     lines = [
         "<annotation>",
         "\t<folder>VOC2012</folder>",

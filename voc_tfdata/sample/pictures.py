@@ -1,4 +1,4 @@
-"""Photo-like pictures with drawn objects: a scene, objects in it, and a camera with its light, blur and noise."""
+"""Photo-like images with drawn objects: a scene, objects in it, and a camera with its light, blur and noise."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from voc_tfdata.sample.shapes import Shape, any_colour, render, shade
 Box = tuple[int, int, int, int]  # xmin, ymin, xmax, ymax in pixels from 0, the last two exclusive
 
 LONG_SIDE, SHORT_SIDE = (200, 289), (160, 201)  # pixels, the last exclusive
-MIN_VISIBLE = 8  # pixels: an object of which less is inside the picture is left out
-# Size of the smooth blotches of the ground: so many in the height of the picture, coarse to fine.
+MIN_VISIBLE = 8  # pixels: an object of which less is inside the image is left out
+# Size of the smooth blotches of the ground: so many in the height of the image, coarse to fine.
 GRAIN = {"sky": (4, 20), "water": (5, 30), "road": (3, 12, 50), "field": (4, 40), "room": (2, 20)}
 
 
 class Placed(NamedTuple):
-    """One object of a picture, as the annotation needs it."""
+    """One object of an image, as the annotation needs it."""
 
     name: str
     box: Box
@@ -34,7 +34,7 @@ class Placed(NamedTuple):
 def draw_picture(
     rng: np.random.Generator, mains: Sequence[str], extras: Sequence[str]
 ) -> tuple[Image.Image, list[Placed]]:
-    """Returns an RGB picture, and the objects in it: large ones of `mains`, difficult ones of `extras`.
+    """Returns an RGB image, and the objects in it: large ones of `mains`, difficult ones of `extras`.
 
     The scene is that of the first main object. Objects stand side by side or one above the other.
     """
@@ -50,7 +50,7 @@ def draw_picture(
 
     cells = [np.array([width / len(mains), height]), np.array([width, height / len(mains)])]
     smallest = [min(min(cell[1], cell[0] / DRAWINGS[name].aspect) for name in mains) for cell in cells]
-    axis = int(np.argmax(smallest))  # the way of sharing the picture that leaves the smallest object largest
+    axis = int(np.argmax(smallest))  # the way of sharing the image that leaves the smallest object largest
     for position, name in zip(rng.permutation(len(mains)), mains, strict=True):
         centre = np.array([width, height]) / 2
         centre[axis] = (position + 0.5) * cells[axis][axis]
@@ -103,7 +103,7 @@ def draw_scene(rng: np.random.Generator, kind: str, height: int, width: int) -> 
 
 
 def draw_far_things(rng: np.random.Generator, draw: ImageDraw.ImageDraw, kind: str, horizon: float, width: int) -> None:
-    """Draws what is behind the objects: clouds, houses, trees and hills, pictures on a wall."""
+    """Draws what is behind the objects: clouds, houses, trees and hills, images on a wall."""
     for _ in range(int(rng.integers(0, 6))):
         x, w, h = rng.uniform(0, width), rng.uniform(0.08, 0.3) * width, rng.uniform(0.1, 0.6) * horizon
         wall = any_colour(rng, saturation=(0.0, 0.35), value=(0.35, 0.8))
@@ -129,10 +129,10 @@ def paste(
     *,
     difficult: bool,
 ) -> Placed | None:
-    """Draws one object into the picture and returns what its annotation needs; None where too little of it is inside.
+    """Draws one object into the image and returns what its annotation needs; None where too little of it is inside.
 
     Args:
-      picture: [H, W, 3], changed in place.
+      image: [H, W, 3], changed in place.
       name: the class.
       centre: x, y in pixels.
       room: width, height in pixels; the object is as large as fits, about.
@@ -188,7 +188,7 @@ def turn(shapes: Sequence[Shape], aspect: float, size: tuple[int, int], *, mirro
 def find_box(
     patch: np.ndarray, corner: tuple[int, int], picture: np.ndarray, min_visible: int = MIN_VISIBLE
 ) -> tuple[Box, bool] | None:
-    """Returns the box of the opaque pixels that are inside the picture, and whether its border cuts some off."""
+    """Returns the box of the opaque pixels that are inside the image, and whether its border cuts some off."""
     opaque = patch[..., 3] > 127
     columns, rows = np.flatnonzero(opaque.any(0)), np.flatnonzero(opaque.any(1))
     if not len(rows):
@@ -217,7 +217,7 @@ def cast_shadow(picture: np.ndarray, bounds: Box) -> None:
 def blend(
     rng: np.random.Generator, picture: np.ndarray, patch: np.ndarray, corner: tuple[int, int], *, opacity: float
 ) -> None:
-    """Lays an RGBA patch over the picture, lit from above and a little uneven."""
+    """Lays an RGBA patch over the image, lit from above and a little uneven."""
     left, top = corner
     h, w = patch.shape[:2]
     light = rng.uniform(0.75, 1.2) * (1 + rng.uniform(0.05, 0.3) * np.linspace(1, -1, h)[:, None])
@@ -230,7 +230,7 @@ def blend(
 
 
 def photograph(rng: np.random.Generator, picture: np.ndarray) -> Image.Image:
-    """Returns the picture [H, W, 3] in some light, through a soft lens, on a noisy sensor."""
+    """Returns the image [H, W, 3] in some light, through a soft lens, on a noisy sensor."""
     height, width = picture.shape[:2]
     lit = picture * (rng.uniform(0.75, 1.15) * rng.uniform(0.93, 1.07, 3)).astype(np.float32)
     lit *= 1 + 0.2 * smooth_noise(rng, height, width, 2)[..., None]

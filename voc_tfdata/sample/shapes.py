@@ -1,6 +1,6 @@
-"""What the drawings of the sample are made of: shapes and colours, and the picture that they give.
+"""What the drawings of the sample are made of: shapes and colours, and the image that they give.
 
-    picture = render([oval(metal(rng), 50, 50, 40, 20), line(BLACK, 2, 10, 50, 90, 50)], aspect=1.0)
+    image = render([oval(metal(rng), 50, 50, 40, 20), line(BLACK, 2, 10, 50, 90, 50)], aspect=1.0)
 
 The canvas is 100 units high.
 """
@@ -72,7 +72,7 @@ BLACK, WHITE, TYRE, GLASS = (15, 15, 18), (240, 240, 236), (28, 28, 32), (70, 95
 
 
 def render(shapes: Sequence[Shape], aspect: float, height: int = 160) -> Image.Image:
-    """Returns the shapes on a transparent RGBA picture `height` high and `height * aspect` wide."""
+    """Returns the shapes on a transparent RGBA image `height` high and `height * aspect` wide."""
     scale = height / 100
     picture = Image.new("RGBA", (round(height * aspect), height))
     draw = ImageDraw.Draw(picture)

@@ -12,11 +12,11 @@ from voc_tfdata.files import writing_whole
 
 
 def write_history(path: str | Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Writes a CSV with one line an epoch under a temporary name and renames it; nothing without rows.
+    """Writes a CSV with one line per epoch under a temporary name and renames it; nothing without rows.
 
     Args:
       path: of the file.
-      rows: one an epoch, all with the same names.
+      rows: one per epoch, all with the same names.
 
     Raises:
       OSError: the file cannot be written.
@@ -30,7 +30,7 @@ def write_history(path: str | Path, rows: Sequence[Mapping[str, float]]) -> None
 
 
 def read_history(path: str | Path) -> dict[str, list[float]]:
-    """Returns {name: one value an epoch} of a file of write_history; empty if there is none."""
+    """Returns {name: one value per epoch} of a file of write_history; empty if there is none."""
     if not Path(path).is_file():
         return {}
     with open(path, encoding="utf-8", newline="") as file:

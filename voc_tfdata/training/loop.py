@@ -74,7 +74,7 @@ def train(
     Args:
       learner: what is trained.
       settings: of the run.
-      make_batches: gives the batches from a step on, for ever: (images, labels).
+      make_batches: gives the batches from a step on, forever: (images, labels).
       validate: gives the predictions of learner.usable_model, as it is, for the validation split.
       learning_rate: of a step.
       out_dir: local folder.

@@ -3,7 +3,7 @@
     loss, counted = cross_entropy_sums(labels, logits)
     loss / counted                                        # the mean over the counted cells of the batch
 
-Keras' metrics=["accuracy"] is categorical accuracy for 20 outputs (the share of pictures whose highest score is the
+Keras' metrics=["accuracy"] is categorical accuracy for 20 outputs (the share of images whose highest score is the
 right one) and its losses take -1 for a label; neither is meant here.
 """
 

@@ -46,7 +46,7 @@ def score_epoch(predictions: Predictions, *, definition: str) -> dict[str, float
     """
     _, y_true, y_score = predictions
     if any(math.isnan(score) for score in y_score.sum(axis=1).tolist()):
-        raise FloatingPointError("the model predicts NaN for pictures of the validation split")
+        raise FloatingPointError("the model predicts NaN for images of the validation split")
     names = [str(c) for c in range(y_true.shape[1])]
     mean = mean_average_precision(y_true, y_score, definition=definition, class_names=names)
     return {

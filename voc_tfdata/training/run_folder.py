@@ -125,7 +125,7 @@ class RunState:
     """All that a run needs to go on, besides weights and slots: everything else follows from the flags."""
 
     step: int = 0  # optimizer steps done, over all epochs: with the seed, the position in the data
-    sums: list[float] = field(default_factory=lambda: [0.0] * 4)  # of the epoch: loss, cells right, cells, pictures
+    sums: list[float] = field(default_factory=lambda: [0.0] * 4)  # of the epoch: loss, cells right, cells, images
     best: float | None = None  # of the monitor
     best_epoch: int = 0
     epochs_without_better: int = 0

@@ -37,7 +37,7 @@ def make_train_step(
 
     Returns:
       Function of (images uint8 [B, S, S, 3], labels float32 [B, C] of 1, 0, -1), or their per-replica values, that
-      returns float32 [4]: sum of the loss, cells that are right, cells counted (all before the update), pictures.
+      returns float32 [4]: sum of the loss, cells that are right, cells counted (all before the update), images.
     """
     to_logits = with_logits(model)
     scale_loss = optimizer.scale_loss if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else tf.identity
