@@ -107,3 +107,11 @@ def test_a_file_is_replaced_whole_and_a_failed_write_leaves_nothing_behind(tmp_p
 def test_models_with_pretrained_weights_go_into_the_second_competition(tmp_path):
     paths = prediction_files.write_submission_files(tmp_path, "test", ["a"], [[0.5]], ["cat"], competition=2)
     assert [path.name for path in paths] == ["comp2_cls_test_cat.txt"]
+
+
+def test_a_text_that_a_spreadsheet_takes_for_a_formula_is_defused(tmp_path):
+    ids = ["=cmd()", "+1+1", "-x", "@sum", "plain"]
+    prediction_files.write_predictions_csv(tmp_path / "p.csv", ids, [[-1]] * 5, [[0.5]] * 5, ["=cat"])
+    rows = [line.split(",") for line in (tmp_path / "p.csv").read_text().splitlines()]
+    assert [row[0] for row in rows[1:]] == ["'=cmd()", "'+1+1", "'-x", "'@sum", "plain"]
+    assert rows[1][3] == "-1"  # a label stays a number

@@ -56,3 +56,21 @@ def test_the_same_model_gives_one_member_of_ours(tmp_path: Path) -> None:
         save_model(tmp_path / "best.keras", build_tiny_model(), ("cat", "dog"), resize="bilinear")
     with zipfile.ZipFile(tmp_path / "best.keras") as file:
         assert file.namelist().count("voc_tfdata.json") == 1
+
+
+def test_a_model_whose_facts_are_damaged_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "best.keras"
+    for damaged in (b"{", b"[]", b'{"class_names": 3, "resize": "pad"}', b'{"resize": "pad"}'):
+        build_tiny_model().save(path)
+        with zipfile.ZipFile(path, "a") as file:
+            file.writestr("voc_tfdata.json", damaged)
+        with pytest.raises(ValueError, match="best.keras: its voc_tfdata.json is damaged .*; take another"):
+            load_model(path)
+
+
+def test_a_model_whose_weights_are_nan_is_refused(tmp_path: Path) -> None:
+    model = build_tiny_model()
+    model.trainable_variables[0].assign(np.full(model.trainable_variables[0].shape, np.nan))
+    save_model(tmp_path / "best.keras", model, ["cat", "dog"], resize="bilinear")
+    with pytest.raises(ValueError, match="its weights hold NaN or infinity .*: it predicts nothing"):
+        load_model(tmp_path / "best.keras")

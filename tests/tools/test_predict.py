@@ -1,6 +1,7 @@
 """tools/predict.py as a person runs it."""
 
 import csv
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -89,3 +90,9 @@ def test_a_bad_picture_is_named_and_nothing_is_written(checkpoint: Path, tmp_pat
 def test_what_is_missing_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
     done = predict(*arguments, cwd=tmp_path)
     assert done.returncode in (1, 2) and message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    done = predict("--checkpoint=none.keras", tmp_path / "pipe.jpg", cwd=tmp_path)
+    assert done.returncode == 1 and "pipe.jpg is no file (a pipe, a device?)" in done.stderr

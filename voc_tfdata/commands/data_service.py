@@ -27,6 +27,10 @@ _WORK_DIR = flags.DEFINE_string("work_dir", "", "Of a dispatcher: folder for its
 _DISPATCHER = flags.DEFINE_string("dispatcher", "", "Of a worker: host:port of the dispatcher.")
 _ADDRESS = flags.DEFINE_string("address", "", "Of a worker: its host:port, as --workers of the dispatcher has it.")
 
+_OPEN = (
+    "TensorFlow's server listens on all interfaces of this machine, whatever its address, and has no password: let a "
+    "firewall keep the port within a network that you trust"
+)
 _WATCH_S = 5.0
 # Work that a restarted worker could not be handed at once reaches it with its next heartbeat; TensorFlow's 30 s would
 # be as long as a client waits for its workers.
@@ -87,6 +91,7 @@ def serve_dispatcher(port: int, workers: Sequence[str], work_dir: str) -> None:
         )
     )
     print(f"dispatcher listens at {server.target}", flush=True)
+    logging.warning("%s", _OPEN)
     seen: set[str] = set()
     gone: set[str] = set()
     while True:
@@ -120,6 +125,7 @@ def serve_worker(dispatcher: str, address: str) -> None:
         )
     )
     print(f"worker listens at {host}:{port}", flush=True)
+    logging.warning("%s", _OPEN)
     while server:
         time.sleep(_WATCH_S)
 

@@ -15,6 +15,7 @@ from absl import flags, logging
 from voc_tfdata.commands.command_line import run_command
 from voc_tfdata.devkit.image_formats import quiet_pillow
 from voc_tfdata.devkit.images import load_upright_jpeg
+from voc_tfdata.devkit.layout import PICTURE_SUFFIXES
 from voc_tfdata.devkit.source_files import BadFileError, as_bad_file
 from voc_tfdata.quiet import quiet_start
 
@@ -22,8 +23,6 @@ _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "best.keras of a training 
 _OUT_DIR = flags.DEFINE_string("out_dir", "predicted", "Folder for predictions.csv and pictures.png.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Pictures at a time.", lower_bound=1)
 _ON_ERROR = flags.DEFINE_enum("on_error", "fail", ["fail", "skip"], "skip: go on without images that are damaged.")
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")  # looked for in folders
 
 
 def main(argv: list[str]) -> int:
@@ -82,10 +81,12 @@ def find_pictures(arguments: Sequence[str]) -> list[Path]:
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
             if not found:
-                raise ValueError(f"{path} holds no image ({', '.join(_SUFFIXES)})")
+                raise ValueError(f"{path} holds no image ({', '.join(PICTURE_SUFFIXES)})")
             paths += found
+        elif path.exists() and not path.is_file():
+            raise ValueError(f"{path} is no file (a pipe, a device?); name images, or folders of images")
         elif path.exists():
             paths.append(path)
         else:

@@ -93,10 +93,25 @@ def write_file(path: str | Path, content: str | bytes) -> None:
 
 
 def format_csv(lines: Sequence[Sequence[str]]) -> str:
-    """Returns lines of fields as CSV text, quoted where needed."""
+    """Returns lines of fields as CSV text, quoted where needed.
+
+    A text that a spreadsheet would take for a formula (a file may be called "=cmd()") gets an apostrophe in front.
+    """
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
+    csv.writer(text, lineterminator="\n").writerows([_defuse(field) for field in line] for line in lines)
     return text.getvalue()
+
+
+def _defuse(field: str) -> str:
+    return f"'{field}" if field.startswith(("=", "+", "-", "@", "\t", "\r")) and not _is_number(field) else field
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
 
 
 def as_text_ids(ids: Sequence[str | bytes], count: int) -> list[str]:

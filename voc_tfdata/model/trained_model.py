@@ -66,20 +66,29 @@ def load_model(path: str | Path) -> TrainedModel:
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: it is damaged, or was not written by save_model.
+      ValueError: it is damaged, was not written by save_model, or its weights hold NaN.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint {path}; voc_tfdata train writes best.keras into its --out_dir")
     try:
         with zipfile.ZipFile(path) as file:
-            fields = json.loads(file.read(_MEMBER))
+            text = file.read(_MEMBER)
     except zipfile.BadZipFile as err:
         raise ValueError(f"{path} is no .keras file or damaged ({err})") from err
     except KeyError as err:
         raise ValueError(f"{path} holds no {_MEMBER} (class names): it was not written by voc_tfdata train") from err
-    return TrainedModel(
-        keras.saving.load_model(path), tuple(fields["class_names"]), fields["resize"], fields.get("weights", "none")
-    )
+    try:
+        fields = json.loads(text)
+        names, resize = tuple(map(str, fields["class_names"])), str(fields["resize"])
+    except (ValueError, KeyError, TypeError, RecursionError) as err:
+        raise ValueError(
+            f"{path}: its {_MEMBER} is damaged ({err!r}); train again, or take another checkpoint"
+        ) from err
+    model = keras.saving.load_model(path, safe_mode=True)
+    broken = [weight.path for weight in model.weights if not np.isfinite(keras.ops.convert_to_numpy(weight)).all()]
+    if broken:
+        raise ValueError(f"{path}: its weights hold NaN or infinity ({broken[0]}): it predicts nothing; train again")
+    return TrainedModel(model, names, resize, str(fields.get("weights", "none")))
 
 
 def predict_jpegs(trained: TrainedModel, jpegs: Sequence[bytes]) -> npt.NDArray[np.float32]:
