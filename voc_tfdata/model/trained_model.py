@@ -81,9 +81,7 @@ def load_model(path: str | Path) -> TrainedModel:
         fields = json.loads(text)
         names, resize = tuple(map(str, fields["class_names"])), str(fields["resize"])
     except (ValueError, KeyError, TypeError, RecursionError) as err:
-        raise ValueError(
-            f"{path}: its {_MEMBER} is damaged ({err!r}); train again, or take another checkpoint"
-        ) from err
+        raise ValueError(f"{path}: its {_MEMBER} is damaged ({err!r}); take another checkpoint") from err
     model = keras.saving.load_model(path, safe_mode=True)
     broken = [weight.path for weight in model.weights if not np.isfinite(keras.ops.convert_to_numpy(weight)).all()]
     if broken:

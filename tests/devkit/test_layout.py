@@ -1,0 +1,55 @@
+"""Where annotations and images lie, in folders as several programs write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from voc_tfdata.devkit.layout import Place, find_layout
+
+
+def make(root: Path, *files: str) -> Path:
+    for name in files:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("files", "places"),
+    [
+        (["Annotations/a.xml", "JPEGImages/a.jpg"], [Place("Annotations", "JPEGImages")]),
+        (["annotations/a.xml", "images/a.png"], [Place("annotations", "images")]),
+        (["a.xml", "a.JPG"], [Place(".", ".")]),
+        (
+            ["train/a.xml", "train/a.jpg", "valid/b.xml", "valid/b.jpg", "Test/c.xml", "Test/c.jpg"],
+            [Place("train", "train", "train"), Place("valid", "valid", "val"), Place("Test", "Test", "test")],
+        ),
+        (["train/a.xml", "train/a.jpg", "valid/notes.txt"], [Place("train", "train", "train")]),
+    ],
+)
+def test_known_layouts_are_found_here_and_below(tmp_path: Path, files: list[str], places: list[Place]) -> None:
+    root = make(tmp_path / "export" / "VOC", *files)
+    for given in (root, root.parent, tmp_path):
+        layout = find_layout(given)
+        assert layout.root == root and sorted(layout.places, key=str) == sorted(places, key=str)
+
+
+def test_several_below_are_named(tmp_path: Path) -> None:
+    make(tmp_path, "a/x.xml", "a/x.jpg", "b/y.xml", "b/y.jpg")
+    with pytest.raises(FileNotFoundError, match="found: .*/a, .*/b .give one of these"):
+        find_layout(tmp_path)
+
+
+def test_named_folders_win(tmp_path: Path) -> None:
+    make(tmp_path, "Annotations/a.xml", "JPEGImages/a.jpg", "other/a.jpg")
+    assert find_layout(tmp_path, images_dir="other").places == (Place("Annotations", "other"),)
+    with pytest.raises(FileNotFoundError, match="no folder .*/nowhere; --voc_root wants"):
+        find_layout(tmp_path, annotations_dir="nowhere")
+
+
+@pytest.mark.parametrize("files", [[], ["a.xml"], ["a.jpg"], ["deep/er/still/a.xml", "deep/er/still/a.jpg"]])
+def test_what_is_no_devkit_is_refused_with_the_flags_that_help(tmp_path: Path, files: list[str]) -> None:
+    with pytest.raises(FileNotFoundError, match="--annotations_dir and --images_dir"):
+        find_layout(make(tmp_path, *files))
