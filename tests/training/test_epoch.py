@@ -31,8 +31,9 @@ class Saver:
         self.asked += 1
 
 
-def run(state: RunState, until: int, *, losses: Any = itertools.repeat(0.5), due: bool = False) -> tuple[Saver, dict]:
+def run(state: RunState, until: int, *, losses: Any = None, due: bool = False) -> tuple[Saver, dict]:
     saver, rates = Saver(due), []
+    losses = losses or itertools.repeat(0.5)
     learner = SimpleNamespace(
         train_step=lambda images, labels: tf.constant([next(losses), 3.0, 4.0, 2.0]),
         optimizer=SimpleNamespace(learning_rate=0.0),
