@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from voc_tfdata.evaluation import baselines, metrics
 from voc_tfdata.evaluation.average_precision import mean_average_precision
+from voc_tfdata.records.describe import format_table
 
 
 def summarize_predictions(
@@ -112,17 +113,14 @@ def format_class_table(summary: Mapping[str, Any]) -> str:
     Args:
       summary: of summarize_predictions.
     """
-    rows = [("class", "positives", "ignored", "AP", "chance AP")]
+    head, rows = ["class", "positives", "ignored", "AP", "chance AP"], []
     for name in summary["ap"]:
         numbers = str(summary["positives"][name]), str(summary["ignored"][name])
-        rows.append((name, *numbers, format_value(summary["ap"][name]), format_value(summary["chance_ap"][name])))
+        rows.append([name, *numbers, format_value(summary["ap"][name]), format_value(summary["chance_ap"][name])])
     mean = format_value(summary["mAP"]), format_value(summary["baselines"]["chance_mAP"])
-    rows.append((f"mAP ({summary['protocol']})", "", "", *mean))
-    widths = [max(len(row[k]) for row in rows) for k in range(5)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(row[k].rjust(widths[k]) for k in range(1, 5))]).rstrip() for row in rows
-    ]
-    rule = "-" * (sum(widths) + 8)
+    rows.append([f"mAP ({summary['protocol']})", "", "", *mean])
+    lines = format_table(head, rows).splitlines()
+    rule = "-" * len(lines[0])
     lines[-1] += f"  over {describe_mean(summary)}"
     trivial = summary["baselines"]
     return "\n".join(

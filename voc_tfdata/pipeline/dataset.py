@@ -8,6 +8,7 @@ model.fit(train_ds, steps_per_epoch=epoch_steps("records/voc2012", batch_size=32
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
@@ -106,7 +107,6 @@ def train_dataset(
     source = find_source(records_dir, split, cache_dir=cache_dir)
     num_steps = order.steps_in_epoch(source.num_examples, batch_size, drop_remainder=drop_remainder)
     partial = num_steps * batch_size > source.num_examples
-    num_draws = loading.count_draws(augment, color_jitter, cache)
     delivery = loading.Delivery(
         num_classes=len(source.classes),
         image_size=image_size,
@@ -117,18 +117,14 @@ def train_dataset(
         num_threads=num_threads or count_cores(),
     )
 
-    def plan(step: tf.Tensor) -> loading.StepPlan:
-        batch = order.batch_of_step(
-            step,
-            num_examples=source.num_examples,
-            batch_size=batch_size,
-            seed=seed,
-            shard=(host, num_hosts),
-            drop_remainder=drop_remainder,
-        )
-        draws = order.uniform_draws(batch.indices, batch.epoch, num_draws=num_draws, seed=seed)
-        return loading.StepPlan(batch.indices, draws, batch.count)
-
+    plan = _plan_steps(
+        source.num_examples,
+        batch_size=batch_size,
+        seed=seed,
+        shard=(host, num_hosts),
+        drop_remainder=drop_remainder,
+        num_draws=loading.count_draws(augment, color_jitter, cache),
+    )
     if cache == "decoded":
         store = store_batches.open_split_store(source, delivery, cache_dir=cache_dir, check=check)
 
@@ -147,6 +143,26 @@ def train_dataset(
         ds = load(tf.data.Dataset.counter(start_step))
     ds = ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     return _finish(ds, source, delivery, with_ids=with_ids)
+
+
+def _plan_steps(
+    num_examples: int, *, batch_size: int, seed: int, shard: tuple[int, int], drop_remainder: bool, num_draws: int
+) -> Callable[[tf.Tensor], loading.StepPlan]:
+    """Returns the function that says what a step delivers: it depends on these numbers alone."""
+
+    def plan(step: tf.Tensor) -> loading.StepPlan:
+        batch = order.batch_of_step(
+            step,
+            num_examples=num_examples,
+            batch_size=batch_size,
+            seed=seed,
+            shard=shard,
+            drop_remainder=drop_remainder,
+        )
+        draws = order.uniform_draws(batch.indices, batch.epoch, num_draws=num_draws, seed=seed)
+        return loading.StepPlan(batch.indices, draws, batch.count)
+
+    return plan
 
 
 def eval_dataset(
