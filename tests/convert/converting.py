@@ -5,14 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tests.devkit_fixture import (
-    annotation_xml,
-    draw_noise,
-    encode,
-    read_examples,
-    sample,
-    write_devkit,
-)
+from tests.devkit_fixture import annotation_xml, draw_noise, encode, read_examples, sample, write_devkit
 from voc_tfdata.convert.build import BuildReport, build_records
 from voc_tfdata.records.manifest import read_manifest
 from voc_tfdata.records.tfrecord import iterate_ids
@@ -63,7 +56,10 @@ TEN = {f"im{k}": sample("dog" if k % 2 else "cat") for k in range(10)}
 
 def flat(folder: Path, names: dict[str, str]) -> None:
     """Writes annotations beside their images into one folder."""
-    root = write_devkit(folder.with_name(f"{folder.name}_kit"), {stem: sample(name) for stem, name in names.items()})
+    samples = {
+        stem: sample(name, picture=encode(draw_noise(32, 24, seed=ord(stem)), "JPEG")) for stem, name in names.items()
+    }
+    root = write_devkit(folder.with_name(f"{folder.name}_kit"), samples)
     folder.mkdir(parents=True)
     for path in [*(root / "Annotations").iterdir(), *(root / "JPEGImages").iterdir()]:
         path.rename(folder / path.name)

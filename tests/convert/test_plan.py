@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.convert.converting import TEN, convert, flat, ids_of, kinds_of
-from tests.devkit_fixture import (
-    sample,
-    write_devkit,
-)
+from tests.devkit_fixture import draw_noise, encode, sample, write_devkit
 from voc_tfdata.convert.build import build_records
 
 
@@ -118,3 +115,26 @@ def test_the_seed_decides_split_and_order_and_more_images_do_not_reorder_the_oth
     write_devkit(root, {"more": sample("dog")})
     convert(root, tmp_path / "out", overwrite=True)
     assert tuple(i for i in ids_of(tmp_path / "out")["all"] if i != "more") == orders[0]
+
+
+def test_identical_images_in_several_splits_or_with_other_labels_are_told_or_refused(tmp_path: Path) -> None:
+    same = encode(draw_noise(20, 20, seed=3), "JPEG")
+    samples = {
+        "a": sample("dog", picture=same),
+        "b": sample("dog", picture=same),
+        "c": sample("cat", picture=same),
+        "d": sample("cow"),
+    }
+    root = write_devkit(
+        tmp_path / "VOC", samples, {"train": ["a", "d"], "test": ["b"], "both": ["a", "b"], "cat": ["c"]}
+    )
+    report = convert(root, tmp_path / "leak", splits=("train", "test"))
+    told = [notice.text for notice in report.warnings if notice.kind.startswith("identical")]
+    assert told == ["identical images in several splits: b (test), a (train)"]
+    assert kinds_of(convert(root, tmp_path / "one", splits=("both",))) == {"annotation in no list": 2}
+    report = convert(root, tmp_path / "labels", splits=("train", "cat"))
+    told = sorted(notice.text for notice in report.warnings if notice.kind.startswith("identical"))
+    assert told[1] == "identical images with other labels: c (cat), a (train)" and len(told) == 2
+    with pytest.raises(ValueError, match=r"1 bad file, nothing was written:\n  b .test., a .train.: identical"):
+        convert(root, tmp_path / "strict", splits=("train", "test"), strict_duplicates=True)
+    assert not (tmp_path / "strict").exists()

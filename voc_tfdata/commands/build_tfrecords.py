@@ -58,6 +58,9 @@ _STORE_SIZE = flags.DEFINE_integer(
 _MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels", 180_000_000, "Pictures with more pixels are bad files, told from their header.", lower_bound=1
 )
+_STRICT_DUPLICATES = flags.DEFINE_bool(
+    "strict_duplicates", False, "Refuse identical images in several splits or with other labels, instead of warning."
+)
 _OVERWRITE = flags.DEFINE_bool(
     "overwrite", False, "Replace another data set in --out_dir, which stays usable until the new one is complete."
 )
@@ -99,6 +102,7 @@ def main(argv: list[str]) -> int:
         store=_STORE.value,
         store_size=_STORE_SIZE.value,
         max_pixels=_MAX_PIXELS.value,
+        strict_duplicates=_STRICT_DUPLICATES.value,
         overwrite=_OVERWRITE.value,
         dry_run=_DRY_RUN.value,
         runner=_RUNNER.value,

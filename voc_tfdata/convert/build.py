@@ -69,6 +69,7 @@ def build_records(
     store: str = "original",
     store_size: int = 256,
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    strict_duplicates: bool = False,
     overwrite: bool = False,
     dry_run: bool = False,
     runner: str = "",
@@ -95,6 +96,7 @@ def build_records(
       store: "original" keeps the images' own size, "resized" shrinks the shorter side to store_size.
       store_size: pixels.
       max_pixels: larger images are bad files, told from their header.
+      strict_duplicates: identical images in several splits, or with other labels, are errors instead of warnings.
       overwrite: replace another data set in out_dir; it stays usable until the new one is complete.
       dry_run: read and check everything, write nothing.
       runner: name of an Apache Beam runner that does the work, instead of num_workers processes; its machines must see
@@ -123,6 +125,7 @@ def build_records(
         store=store,
         store_size=store_size,
         max_pixels=max_pixels,
+        strict_duplicates=strict_duplicates,
         overwrite=overwrite,
         dry_run=dry_run,
         runner=runner,

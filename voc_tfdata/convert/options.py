@@ -32,6 +32,7 @@ class ConvertOptions:
     shorter_side: int | None
     max_pixels: int
     max_bytes: int  # of memory that a worker may take for re-encoding an image
+    strict_duplicates: bool  # identical images in several splits, or with other labels, are errors
     overwrite: bool
     dry_run: bool
     runner: str  # of Apache Beam; "" for processes of this machine
@@ -51,6 +52,7 @@ def check_options(
     store: str,
     store_size: int,
     max_pixels: int,
+    strict_duplicates: bool,
     overwrite: bool,
     dry_run: bool,
     annotations_dir: str,
@@ -102,6 +104,7 @@ def check_options(
         shorter_side=store_size if store == "resized" else None,
         max_pixels=max_pixels,
         max_bytes=read_memory_bytes() // (2 * workers),
+        strict_duplicates=strict_duplicates,
         overwrite=overwrite,
         dry_run=dry_run,
         runner=runner,

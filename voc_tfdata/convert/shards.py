@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import os
 import sys
 import time
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +24,8 @@ from voc_tfdata.convert.scan import Image, Problems
 from voc_tfdata.convert.tasks import Encoded, EncodeTask, encode_chunk
 from voc_tfdata.convert.worker_pool import Run
 from voc_tfdata.devkit.annotations import UnknownClassError
-from voc_tfdata.devkit.source_files import BadFileError
+from voc_tfdata.devkit.source_files import BadFileError, Notice
+from voc_tfdata.devkit.spill import Sorter
 from voc_tfdata.records.manifest import Shard, Split
 from voc_tfdata.records.tfrecord import format_index, ids_name, index_name, shard_name
 
@@ -108,6 +110,7 @@ def write_shards(
     if staging:
         for split in plan.splits:
             (staging / ids_name(split)).touch()  # of a split without images it stays empty
+    digests: Sorter[tuple[bytes, str, str, bytes]] = Sorter()  # SHA-256, split, id, labels of each record
     spare_parts: list[str] = []
     pieces = _encode(plan, options, run, found, staging, spare_parts)
     for (split, number), group in itertools.groupby(pieces, key=lambda encoded: encoded.tag[:2]):
@@ -116,7 +119,10 @@ def write_shards(
         num_before = counts[split].num_examples
         for encoded in group:
             shard.add(encoded)
-            ids = counts[split].add([encoded.tag.rows[k] for k in encoded.kept])
+            rows = [encoded.tag.rows[k] for k in encoded.kept]
+            ids = counts[split].add(rows)
+            for digest, (image_id, labels, _) in zip(encoded.digests, rows, strict=True):
+                digests.add((digest, split, image_id, labels))
             if staging:
                 with open(staging / ids_name(split), "ab") as file:
                     file.write(ids)
@@ -128,12 +134,36 @@ def write_shards(
             shards[split].append(shard.finish(name))
     for part in spare_parts:
         os.unlink(part)
+    _tell_identical(digests, options, found)
     for split, unfinished in shards.items():
         shards[split] = [
             _rename(shard, shard_name(split, number, len(unfinished)), staging)
             for number, shard in enumerate(unfinished)
         ]
     return {split: counts[split].describe(shards[split]) for split in plan.splits}
+
+
+def _tell_identical(digests: Iterable[tuple[bytes, str, str, bytes]], options: ConvertOptions, found: Problems) -> None:
+    """Warns of identical images in several splits (a test split then knows what was trained on) or of other labels.
+
+    Raises:
+      BadFilesError: there are such, and they are not to be accepted.
+    """
+    errors = []
+    for _, several in itertools.groupby(digests, key=operator.itemgetter(0)):
+        first, *others = several
+        names = ", ".join(f"{image_id} ({split})" for _, split, image_id, _ in (first, *others[:9]))
+        kinds = []
+        if any(split != first[1] for _, split, _, _ in others):
+            kinds.append("identical images in several splits")
+        if any(labels != first[3] for _, _, _, labels in others):
+            kinds.append("identical images with other labels")
+        for kind in kinds:
+            found.warnings.add(Notice(kind, f"{kind}: {names}"))
+            errors.append(BadFileError(names, kind))
+    if errors and options.strict_duplicates:
+        advice = "remove all but one of each, or leave out --strict_duplicates"
+        raise BadFilesError(errors, "nothing was written", advice)
 
 
 def _unfinished_name(split: str, number: int) -> str:

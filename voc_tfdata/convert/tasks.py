@@ -69,6 +69,7 @@ class Encoded:
     tag: Any = None
     kept: list[int] = field(default_factory=list)  # which of its items became records, in their order
     frame_sizes: list[int] = field(default_factory=list)  # bytes, of those
+    digests: list[bytes] = field(default_factory=list)  # SHA-256 of the stored JPEG, of those
     errors: list[BadFileError] = field(default_factory=list)
     warnings: list[Notice] = field(default_factory=list)
     part_path: str | None = None
@@ -137,7 +138,7 @@ def encode_chunk(task: EncodeTask) -> Encoded:
     with _open_part(task.part_path) as part:
         for number, ((annotation, picture), data) in enumerate(zip(items, contents, strict=True)):
             try:
-                frame, notices = _encode(pickle.loads(annotation), picture, data, task)
+                frame, digest, notices = _encode(pickle.loads(annotation), picture, data, task)
             except BadFileError as err:
                 result.errors.append(err)
                 continue
@@ -148,13 +149,15 @@ def encode_chunk(task: EncodeTask) -> Encoded:
                     raise OSError(err.errno, err.strerror, task.part_path) from err
             result.kept.append(number)
             result.frame_sizes.append(len(frame))
+            result.digests.append(digest)
             result.warnings.extend(notices)
     return result
 
 
 def _encode(
     annotation: Annotation, picture: SourceFile, data: bytes | BadFileError, task: EncodeTask
-) -> tuple[bytes, list[Notice]]:
+) -> tuple[bytes, bytes, list[Notice]]:
+    """Returns the framed record, the SHA-256 of its JPEG, and what was odd."""
     if isinstance(data, BadFileError):
         raise data
     if not picture.name.isascii() and not _is_utf8(picture.name):
@@ -163,17 +166,18 @@ def _encode(
         data, path=picture.path, max_pixels=task.max_pixels, shorter_side=task.shorter_side, max_bytes=task.max_bytes
     )
     notices = [Notice(change, f"{picture.path}: {change}") for change in image.changes if change != "shrunk"]
+    digest = hashlib.sha256(image.jpeg)
     payload = encode_example(
         image_id=annotation.image_id,
         filename=picture.name,
         jpeg=image.jpeg,
-        sha256=hashlib.sha256(image.jpeg).hexdigest(),
+        sha256=digest.hexdigest(),
         height=image.height,
         width=image.width,
         objects=_normalised(annotation, image, picture, notices),
         num_classes=len(task.classes),
     )
-    return frame_record(payload), notices
+    return frame_record(payload), digest.digest(), notices
 
 
 def _is_utf8(name: str) -> bool:
