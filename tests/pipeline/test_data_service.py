@@ -261,4 +261,6 @@ def test_a_server_ends_quietly_when_told_to(number: signal.Signals) -> None:
     process = start("dispatcher", f"--port={port}", "--workers=localhost:1")
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
-    assert process.returncode == 0 and "stopped" in err and len(err.splitlines()) == 1, err
+    lines = err.splitlines()
+    assert process.returncode == 0 and len(lines) == 2, err
+    assert "listens on all interfaces" in lines[0] and "has no password" in lines[0] and "stopped" in lines[1]
