@@ -90,8 +90,8 @@ def serve_dispatcher(port: int, workers: Sequence[str], work_dir: str) -> None:
             port=port, worker_addresses=names, work_dir=work_dir or None, fault_tolerant_mode=bool(work_dir)
         )
     )
-    print(f"dispatcher listens at {server.target}", flush=True)
     logging.warning("%s", _OPEN)
+    print(f"dispatcher listens at {server.target}", flush=True)
     seen: set[str] = set()
     gone: set[str] = set()
     while True:
@@ -124,8 +124,8 @@ def serve_worker(dispatcher: str, address: str) -> None:
             dispatcher_timeout_ms=_PATIENCE_MS,
         )
     )
-    print(f"worker listens at {host}:{port}", flush=True)
     logging.warning("%s", _OPEN)
+    print(f"worker listens at {host}:{port}", flush=True)
     while server:
         time.sleep(_WATCH_S)
 
