@@ -24,9 +24,9 @@ from voc_tfdata.classes import VOC_CLASSES
 from voc_tfdata.convert.options import AUTO_CLASSES, ConvertOptions, check_options
 from voc_tfdata.convert.plan import ConversionPlan, count_splits, make_plan
 from voc_tfdata.convert.publish import WARNINGS_NAME, publish, stage
+from voc_tfdata.convert.recovery import RECOVERIES
 from voc_tfdata.convert.scan import Problems, find_classes
 from voc_tfdata.convert.shards import BadFilesError, write_shards
-from voc_tfdata.convert.tasks import RECOVERIES
 from voc_tfdata.convert.worker_pool import Run, start_workers
 from voc_tfdata.devkit.images import DEFAULT_MAX_PIXELS
 from voc_tfdata.devkit.listing import Devkit, open_devkit

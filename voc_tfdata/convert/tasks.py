@@ -14,11 +14,10 @@ import operator
 import os
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from voc_tfdata.convert.worker_pool import Death, Recovery, RunAlone, WorkerDied
 from voc_tfdata.devkit.annotations import Annotation, list_class_names, parse_annotation
 from voc_tfdata.devkit.images import UprightJpeg, load_upright_jpeg
 from voc_tfdata.devkit.source_files import BadFileError, Notice, SourceFile, read_ahead
@@ -118,7 +117,8 @@ def pack_item(annotation: bytes, picture: SourceFile) -> bytes:
     return pickle.dumps((annotation, tuple(picture)))
 
 
-def _unpack_item(item: bytes) -> tuple[bytes, SourceFile]:
+def unpack_item(item: bytes) -> tuple[bytes, SourceFile]:
+    """Returns what pack_item took."""
     annotation, picture = pickle.loads(item)
     return annotation, SourceFile(*picture)
 
@@ -133,7 +133,7 @@ def encode_chunk(task: EncodeTask) -> Encoded:
       OSError: the part file cannot be written (disk full, no permission), with its path.
     """
     result = Encoded(tag=task.tag, part_path=task.part_path)
-    items = [_unpack_item(item) for item in task.items]
+    items = [unpack_item(item) for item in task.items]
     contents = read_ahead(picture for _, picture in items)
     with _open_part(task.part_path) as part:
         for number, ((annotation, picture), data) in enumerate(zip(items, contents, strict=True)):
@@ -262,40 +262,3 @@ def _open_part(path: str | None) -> Iterator[Any]:
             yield part
     except OSError as err:  # also from the flush on closing
         raise OSError(err.errno, err.strerror, path) from err
-
-
-def recover_scan(task: ScanTask, run_alone: RunAlone) -> list[ParsedAnnotation | BadFileError]:
-    """Returns what scan_chunk would, after a worker died at the task: what ends a worker again is a bad file."""
-    results: list[ParsedAnnotation | BadFileError] = []
-    for file in task.files:
-        result = run_alone(scan_chunk, replace(task, files=(file,)))
-        results += [_blame(file[2].path, result)] if isinstance(result, Death) else result
-    return results
-
-
-def recover_encode(task: EncodeTask, run_alone: RunAlone) -> Encoded:
-    """Returns what encode_chunk would, after a worker died at the task: what ends a worker again is a bad file.
-
-    Raises:
-      WorkerDied: it dies at the images that are left, too, though at none of them alone.
-    """
-    sound, errors = [], []
-    for number, item in enumerate(task.items):
-        result = run_alone(encode_chunk, replace(task, items=(item,), part_path=None))
-        if isinstance(result, Death):
-            errors.append(_blame(_unpack_item(item)[1].path, result))
-        else:
-            sound.append(number)
-    encoded = run_alone(encode_chunk, replace(task, items=tuple(task.items[number] for number in sound)))
-    if isinstance(encoded, Death):
-        raise WorkerDied(f"worker processes end again and again ({encoded}); nothing was written; run again")
-    encoded.kept = [sound[number] for number in encoded.kept]
-    encoded.errors += errors
-    return encoded
-
-
-def _blame(path: str, death: Death) -> BadFileError:
-    return BadFileError(path, f"ends the process that reads it ({death}): damaged, or too large to decode; replace it")
-
-
-RECOVERIES: Mapping[Callable[[Any], Any], Recovery] = {scan_chunk: recover_scan, encode_chunk: recover_encode}
