@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import operator
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ import numpy as np
 from absl import logging
 
 from voc_tfdata.convert import splits
+from voc_tfdata.convert.duplicates import find_copies
 from voc_tfdata.convert.options import ConvertOptions
 from voc_tfdata.convert.scan import Image, Images, Problems, label_set, scan
 from voc_tfdata.convert.tasks import IGNORED, POSITIVE
@@ -132,7 +134,8 @@ def make_plan(devkit: Devkit, options: ConvertOptions, run: Run, found: Problems
         if images.adopted.named(file.name) is None:
             notice = Notice("picture without annotation", f"{file.path} has no annotation; left out")
             found.warnings.add(notice)
-    return _put_in_order(images, options)
+    copies = {} if options.lists else find_copies(images, run)  # lists are taken at their word
+    return _put_in_order(images, options, copies)
 
 
 def count_splits(plan: ConversionPlan, classes: Sequence[str]) -> dict[str, Split]:
@@ -190,18 +193,31 @@ def _unlisted(ids: Iterable[str], lists: Sequence[SplitList]) -> Iterator[str]:
             yield image_id
 
 
-def _put_in_order(images: Images, options: ConvertOptions) -> ConversionPlan:
-    """Returns the plan, after dealing out the images that no list has a split for."""
+def _put_in_order(images: Images, options: ConvertOptions, copies: Mapping[int, int]) -> ConversionPlan:
+    """Returns the plan, after dealing out the images that no list has a split for.
+
+    Args:
+      images: all of them.
+      options: of the conversion.
+      copies: of find_copies. The splits are dealt out among the other images; a copy goes where its first one goes.
+    """
     names = options.lists or tuple(options.ratios)
     plan = ConversionPlan(images, Sorter(), {name: SplitSize() for name in names})
     sizes = list(plan.splits.values())
     left = {}  # places in each split, by label set
     if not options.lists:
-        split_sizes = splits.split_sizes(images.label_sets.total(), options.ratios)
-        left = splits.stratify(images.label_sets, split_sizes, seed=options.seed)
+        label_sets = images.label_sets - Counter(label_set(images.at(place).labels) for place in copies)
+        split_sizes = splits.split_sizes(label_sets.total(), options.ratios)
+        left = splits.stratify(label_sets, split_sizes, seed=options.seed)
+    firsts = dict.fromkeys(copies.values(), -1)  # number of the split that has it; it comes before its copies
     for place, image in images.usable():
         key = hashlib.sha256(f"{options.seed}:{image.image_id}".encode()).digest()
-        numbers = image.lists if options.lists else (_draw(left[label_set(image.labels)], key),)
+        numbers = image.lists
+        if not options.lists:
+            number = firsts[copies[place]] if place in copies else _draw(left[label_set(image.labels)], key)
+            if place in firsts:
+                firsts[place] = number
+            numbers = (number,)
         picture_bytes = image.picture_bytes
         if options.shorter_side:
             # A resized image of quality 95 takes about 0.4 bytes a pixel; never more than the file it came from.

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from voc_tfdata.convert.duplicates import digest_chunk
 from voc_tfdata.convert.tasks import (
     Encoded,
     EncodeTask,
     ParsedAnnotation,
     ScanTask,
+    count_class_names,
     encode_chunk,
     scan_chunk,
     unpack_item,
@@ -56,4 +59,17 @@ def _blame(path: str, death: Death) -> BadFileError:
     return BadFileError(path, f"ends the process that reads it ({death}): damaged, or too large to decode; replace it")
 
 
-RECOVERIES: Mapping[Callable[[Any], Any], Recovery] = {scan_chunk: recover_scan, encode_chunk: recover_encode}
+def _do_again(function: Callable[[Any], Any], task: Any, run_alone: RunAlone) -> Any:
+    """Returns the result of a task that no file can be blamed for: it only reads."""
+    result = run_alone(function, task)
+    if isinstance(result, Death):
+        raise WorkerDied(f"worker processes end again and again ({result}); nothing was written; run again")
+    return result
+
+
+RECOVERIES: Mapping[Callable[[Any], Any], Recovery] = {
+    scan_chunk: recover_scan,
+    encode_chunk: recover_encode,
+    digest_chunk: partial(_do_again, digest_chunk),
+    count_class_names: partial(_do_again, count_class_names),
+}

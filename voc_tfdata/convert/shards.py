@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import operator
 import os
 import sys
 import time
@@ -18,13 +17,14 @@ import google_crc32c
 from absl import logging
 from tqdm import tqdm
 
+from voc_tfdata.convert.duplicates import Digest, IdenticalImages, tell_identical
 from voc_tfdata.convert.options import ConvertOptions
 from voc_tfdata.convert.plan import ConversionPlan, CountedRow, SplitCounts, counted_row, shard_sizes
 from voc_tfdata.convert.scan import Image, Problems
 from voc_tfdata.convert.tasks import Encoded, EncodeTask, encode_chunk
 from voc_tfdata.convert.worker_pool import Run
 from voc_tfdata.devkit.annotations import UnknownClassError
-from voc_tfdata.devkit.source_files import BadFileError, Notice
+from voc_tfdata.devkit.source_files import BadFileError
 from voc_tfdata.devkit.spill import Sorter
 from voc_tfdata.records.manifest import Shard, Split
 from voc_tfdata.records.tfrecord import format_index, ids_name, index_name, shard_name
@@ -110,7 +110,7 @@ def write_shards(
     if staging:
         for split in plan.splits:
             (staging / ids_name(split)).touch()  # of a split without images it stays empty
-    digests: Sorter[tuple[bytes, str, str, bytes]] = Sorter()  # SHA-256, split, id, labels of each record
+    digests: Sorter[Digest] = Sorter()
     spare_parts: list[str] = []
     pieces = _encode(plan, options, run, found, staging, spare_parts)
     for (split, number), group in itertools.groupby(pieces, key=lambda encoded: encoded.tag[:2]):
@@ -143,27 +143,12 @@ def write_shards(
     return {split: counts[split].describe(shards[split]) for split in plan.splits}
 
 
-def _tell_identical(digests: Iterable[tuple[bytes, str, str, bytes]], options: ConvertOptions, found: Problems) -> None:
-    """Warns of identical images in several splits (a test split then knows what was trained on) or of other labels.
-
-    Raises:
-      BadFilesError: there are such, and they are not to be accepted.
-    """
-    errors = []
-    for _, several in itertools.groupby(digests, key=operator.itemgetter(0)):
-        first, *others = several
-        names = ", ".join(f"{image_id} ({split})" for _, split, image_id, _ in (first, *others[:9]))
-        kinds = []
-        if any(split != first[1] for _, split, _, _ in others):
-            kinds.append("identical images in several splits")
-        if any(labels != first[3] for _, _, _, labels in others):
-            kinds.append("identical images with other labels")
-        for kind in kinds:
-            found.warnings.add(Notice(kind, f"{kind}: {names}"))
-            errors.append(BadFileError(names, kind))
-    if errors and options.strict_duplicates:
+def _tell_identical(digests: Iterable[Digest], options: ConvertOptions, found: Problems) -> None:
+    try:
+        tell_identical(digests, strict=options.strict_duplicates, found=found)
+    except IdenticalImages as err:
         advice = "remove all but one of each, or leave out --strict_duplicates"
-        raise BadFilesError(errors, "nothing was written", advice)
+        raise BadFilesError(err.groups, "nothing was written", advice) from None
 
 
 def _unfinished_name(split: str, number: int) -> str:
