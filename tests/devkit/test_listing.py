@@ -55,7 +55,7 @@ def test_annotations_in_sub_folders_are_refused_by_name(tmp_path: Path) -> None:
     root = write_devkit(tmp_path, {"a": sample("dog")})
     (root / "Annotations/2012/deep").mkdir(parents=True)
     (root / "Annotations/2012/deep/b.XML").write_text("x")
-    with pytest.raises(ValueError, match="sub-folders of .*/Annotations: Annotations/2012; move the files up"):
+    with pytest.raises(ValueError, match="sub-folders of .*/Annotations: Annotations/2012; --subfolders reads them"):
         open_devkit(root)
 
 

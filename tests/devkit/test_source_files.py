@@ -35,7 +35,7 @@ def test_files_are_found_by_stem_and_by_name() -> None:
     files = FilesByStem(["VOC/JPEGImages/"], rows)
     assert list(files) == [".jpg", "a", "a.b", "b"] and len(files) == 4
     assert [(f.name, f.offset, f.size) for f in files["a"]] == [("a", 0, 4), ("a.jpg", 0, 3), ("a.png", 7, 2)]
-    assert files["b"] == (SourceFile("VOC/JPEGImages/b.jpg", "VOC/JPEGImages/b.jpg", 0, 1),)
+    assert files["b"] == (SourceFile("VOC/JPEGImages/b.jpg", "VOC/JPEGImages/b.jpg", 0, 1, 15),)
     assert "a.b.jpg" not in files and files.get("c") is None and files.get("") is None
     assert files.named("a.png") == files["a"][2] and files.named("a.jpeg") is None and files.named("c") is None
     assert FilesByStem(["it.tar/VOC/"], rows, "it.tar")["b"][0].container == "it.tar"

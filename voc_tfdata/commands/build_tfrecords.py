@@ -35,6 +35,9 @@ _ANNOTATIONS_DIR = flags.DEFINE_string(
     "annotations_dir", "", "Folder of the annotations, below --voc_root or absolute, if it has another name."
 )
 _IMAGES_DIR = flags.DEFINE_string("images_dir", "", "Folder of the images, likewise.")
+_SUBFOLDERS = flags.DEFINE_bool(
+    "subfolders", False, "Read annotations and images in sub-folders, too; the id of sub/name.xml is sub/name."
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Fixes the splits and the order of the records.")
 _NUM_SHARDS = flags.DEFINE_integer(
     "num_shards", None, "Shards of each split (default: as many as make about 128 MiB each).", lower_bound=1
@@ -110,6 +113,7 @@ def main(argv: list[str]) -> int:
         shared_dir=_SHARED_DIR.value,
         annotations_dir=_ANNOTATIONS_DIR.value,
         images_dir=_IMAGES_DIR.value,
+        subfolders=_SUBFOLDERS.value,
     )
     if report.warnings:
         where = f", all of them in {report.out_dir}/warnings.txt" if report.written else ""

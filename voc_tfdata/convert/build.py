@@ -77,6 +77,7 @@ def build_records(
     shared_dir: str = "",
     annotations_dir: str = "",
     images_dir: str = "",
+    subfolders: bool = False,
 ) -> BuildReport:
     """Writes the records of a devkit and returns what was done. The same input and options give the same bytes.
 
@@ -104,6 +105,7 @@ def build_records(
       runner_options: Beam's own options, e.g. ["--flink_master=host:8081"].
       annotations_dir: folder of the annotations, below voc_root or absolute, where find_layout knows no such layout.
       images_dir: folder of the images, likewise.
+      subfolders: read annotations and images in sub-folders, too; the id of sub/a.xml is "sub/a".
       shared_dir: folder for what Beam's workers and this process hand each other; by default a temporary one.
 
     Raises:
@@ -133,6 +135,7 @@ def build_records(
         shared_dir=shared_dir,
         annotations_dir=annotations_dir,
         images_dir=images_dir,
+        subfolders=subfolders,
     )
     return _build(*_check_places(voc_root, out_dir, options), options)
 
@@ -141,7 +144,12 @@ def _build(voc_root: str | Path, out_dir: str | Path, options: ConvertOptions) -
     start = time.monotonic()
     logging.info("listing the files of %s", voc_root)
     with _start(voc_root, options) as run:
-        devkit = open_devkit(voc_root, annotations_dir=options.annotations_dir, images_dir=options.images_dir)
+        devkit = open_devkit(
+            voc_root,
+            annotations_dir=options.annotations_dir,
+            images_dir=options.images_dir,
+            subfolders=options.subfolders,
+        )
         if options.default_splits and devkit.split_ids:  # folders that stand for splits
             options = replace(options, lists=tuple(devkit.split_ids), ratios={})
         if options.classes == AUTO_CLASSES:

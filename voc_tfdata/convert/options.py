@@ -24,6 +24,7 @@ class ConvertOptions:
     ignore_lists: bool  # --splits=none
     annotations_dir: str
     images_dir: str
+    subfolders: bool
     seed: int
     num_shards: int | None
     num_workers: int
@@ -57,6 +58,7 @@ def check_options(
     dry_run: bool,
     annotations_dir: str,
     images_dir: str,
+    subfolders: bool,
     runner: str,
     runner_options: tuple[str, ...],
     shared_dir: str,
@@ -96,6 +98,7 @@ def check_options(
         ignore_lists=ignore_lists,
         annotations_dir=annotations_dir,
         images_dir=images_dir,
+        subfolders=subfolders,
         seed=seed,
         num_shards=num_shards,
         num_workers=workers,

@@ -7,7 +7,8 @@ Known are, in any case of the letters:
 - Annotations/ beside JPEGImages/ (or images/): VOC, and the VOC exports of labelImg, CVAT and others;
 - annotations beside their images in one folder;
 - the same in each of train/, valid/ (or val/) and test/: Roboflow's VOC export, with its splits.
-One of these that is the only one up to two levels below is taken, and said.
+One of these that is the only one up to two levels below is taken, and said. With subfolders their files may lie in any
+folders below.
 """
 
 from __future__ import annotations
@@ -42,13 +43,14 @@ class Layout:
     places: tuple[Place, ...]
 
 
-def find_layout(path: Path, *, annotations_dir: str = "", images_dir: str = "") -> Layout:
+def find_layout(path: Path, *, annotations_dir: str = "", images_dir: str = "", subfolders: bool = False) -> Layout:
     """Returns the layout of a folder.
 
     Args:
       path: the folder.
       annotations_dir: folder of the annotations, below path or absolute; "" is to be found.
       images_dir: folder of the images; "" is to be found, or that of the annotations if only they are given.
+      subfolders: whether annotations and images beside each other in any folders below are a layout, too.
 
     Raises:
       FileNotFoundError: a folder is not there, or none of the known layouts is.
@@ -61,15 +63,25 @@ def find_layout(path: Path, *, annotations_dir: str = "", images_dir: str = "") 
     _refuse_half(path)
     for depth in ("*", "*/*"):
         found = [(inside, places) for inside in sorted(path.glob(depth)) if (places := _places_in(inside))]
+        if subfolders and not all(_is_vocs(places) for _, places in found):
+            break  # each would be a part of what lies below
         if len(found) == 1:
             logging.info("%s: the devkit in %s is taken", path, found[0][0])
             return Layout(*found[0])
         if found:
             names = ", ".join(str(inside) for inside, _ in found)
             raise FileNotFoundError(
-                f"no folders Annotations/ and JPEGImages/ in {path}; found: {names} (give one of these)"
+                f"no folders Annotations/ and JPEGImages/ in {path}; found: {names} (give one of these"
+                f"{'' if all(_is_vocs(places) for _, places in found) else ', or all of them with --subfolders'})"
             )
+    if subfolders and any(path.rglob("*.[xX][mM][lL]")):
+        return Layout(path, (Place(".", "."),))
     raise FileNotFoundError(f"no folders Annotations/ and JPEGImages/ in {path}; {_HINT}")
+
+
+def _is_vocs(places: tuple[Place, ...]) -> bool:
+    """Returns whether annotations and images lie in folders of their own."""
+    return len(places) == 1 and places[0].annotations != places[0].images
 
 
 def _named_layout(path: Path, annotations_dir: str, images_dir: str) -> Layout:

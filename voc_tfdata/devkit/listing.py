@@ -62,8 +62,16 @@ class Devkit:
             yield Notice("not an annotation", f"{file.path} does not end in .xml; not read")
 
 
-def open_devkit(voc_root: str | Path, *, annotations_dir: str = "", images_dir: str = "") -> Devkit:
+def open_devkit(
+    voc_root: str | Path, *, annotations_dir: str = "", images_dir: str = "", subfolders: bool = False
+) -> Devkit:
     """Returns what lies in a devkit: a folder of a known layout, see find_layout, or an uncompressed .tar of VOC's.
+
+    Args:
+      voc_root: the folder or the .tar.
+      annotations_dir: of find_layout.
+      images_dir: of find_layout.
+      subfolders: whether files in sub-folders are read, too; the id of sub/a.xml is then "sub/a".
 
     Raises:
       FileNotFoundError: there is nothing at voc_root, or no known layout in it.
@@ -73,30 +81,32 @@ def open_devkit(voc_root: str | Path, *, annotations_dir: str = "", images_dir: 
     """
     path = Path(voc_root)
     if path.is_dir():
-        return _open_folder(find_layout(path, annotations_dir=annotations_dir, images_dir=images_dir))
+        layout = find_layout(path, annotations_dir=annotations_dir, images_dir=images_dir, subfolders=subfolders)
+        return _open_folder(layout, subfolders)
     if path.is_file():
         if annotations_dir or images_dir:
             raise ValueError(f"--annotations_dir and --images_dir are for a folder; unpack {path} and give the folder")
-        return _open_tar(path)
+        return _open_tar(path, subfolders)
     raise FileNotFoundError(f"no {path}; --voc_root wants a folder with Annotations/ and JPEGImages/, or its .tar")
 
 
-def _open_folder(layout: Layout) -> Devkit:
+def _open_folder(layout: Layout, subfolders: bool) -> Devkit:
     root, listings = layout.root, _make_listings()
     folders: list[str] = []
     nested: list[str] = []
     split_ids: dict[str, Sorter[str]] = {place.split: Sorter() for place in layout.places if place.split}
     for number, place in enumerate(layout.places):
         if place.annotations == place.images:
-            for name, size in _list_files(root, place.images, folders, sizes=True):
+            for name, size in _list_files(root, place.images, folders, sizes=True, deep=subfolders):
                 kind = "annotations" if name.lower().endswith(".xml") else "pictures"
                 listings[kind].add(name, 0, size, number)
                 if kind == "annotations" and place.split:
                     split_ids[place.split].add(stem_of(name))
         else:
-            for name, _ in _list_files(root, place.annotations, folders):
+            for name, _ in _list_files(root, place.annotations, folders, deep=subfolders):
                 listings["annotations"].add(name, 0, 0, number)
-            for name, size in _list_files(root, place.images, folders, sizes=True):  # they plan the shards
+            # The sizes plan the shards.
+            for name, size in _list_files(root, place.images, folders, sizes=True, deep=subfolders):
                 listings["pictures"].add(name, 0, size, number)
             nested += [f for f in folders if f.startswith(f"{place.annotations}/") and any(_find_xml(root / f))]
     if (root / _LISTS).is_dir():
@@ -107,7 +117,7 @@ def _open_folder(layout: Layout) -> Devkit:
         str(root),
         [(place.annotations, place.images) for place in layout.places],
         listings,
-        [name for name in folders if name not in own and not name.startswith("./")],
+        [name for name in folders if name not in own and (name[:2] != "./" or any(_find_xml(root / name)))],
         nested,
         split_ids=split_ids,
     )
@@ -117,9 +127,33 @@ def _find_xml(folder: Path) -> Iterator[Path]:
     return folder.rglob("*.[xX][mM][lL]")
 
 
-def _list_files(root: Path, folder: str, folders: list[str], *, sizes: bool = False) -> Iterator[tuple[str, int]]:
-    """Yields (name, size in bytes) of the files of a folder; adds what is no file to folders."""
-    with os.scandir(root / folder) as entries:
+def _list_files(
+    root: Path, folder: str, folders: list[str], *, sizes: bool = False, deep: bool = False
+) -> Iterator[tuple[str, int]]:
+    """Yields (name, size in bytes) of the files of a folder; adds what is no file to folders.
+
+    With deep, files in folders below, too, as "sub/name"; a folder that links lead to again is read once.
+    """
+    waiting, seen = [""], set[tuple[int, int]]()
+    while waiting:
+        inside = waiting.pop()
+        status = os.stat(root / folder / inside)
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        others: list[str] = []
+        for name, size in _scan_folder(root / folder / inside, others, sizes=sizes):
+            yield inside + name, size
+        for name in others:
+            if deep and (root / folder / inside / name).is_dir():
+                waiting.append(f"{inside}{name}/")
+            else:
+                folders.append(f"{folder}/{inside}{name}")
+
+
+def _scan_folder(folder: Path, others: list[str], *, sizes: bool) -> Iterator[tuple[str, int]]:
+    """Yields (name, size in bytes) of the files right in a folder; adds the names of what is no file to others."""
+    with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
             if not name.isascii():  # UTF-8, whatever the locale
@@ -131,12 +165,12 @@ def _list_files(root: Path, folder: str, folders: list[str], *, sizes: bool = Fa
             except OSError:  # a link to itself
                 is_folder = is_file = False
             if is_folder or (not is_file and os.path.exists(entry.path)):  # a pipe, a device
-                folders.append(f"{folder}/{name}")
+                others.append(name)
                 continue
             yield name, entry.stat().st_size if sizes and is_file else 0  # a call each where they are asked for
 
 
-def _open_tar(path: Path) -> Devkit:
+def _open_tar(path: Path, subfolders: bool) -> Devkit:
     try:
         with tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as archive:
             members = TarMembers(archive)
@@ -160,7 +194,7 @@ def _open_tar(path: Path) -> Devkit:
             if inside == name:
                 continue
             has_pictures = has_pictures or folder == "JPEGImages"
-            if "/" in inside:
+            if "/" in inside and (not subfolders or kind == "lists"):
                 sub_folder = f"{folder}/{inside.split('/')[0]}"
                 folders.add(sub_folder)
                 if folder == "Annotations" and inside.lower().endswith(".xml"):
@@ -195,7 +229,7 @@ def _make_devkit(
     if nested:
         raise ValueError(
             f"annotations lie in sub-folders of {where}: {some_of(sorted(nested))}; "
-            "move the files up, or convert each sub-folder as a devkit of its own"
+            "--subfolders reads them with ids such as sub/name; or convert each as a devkit of its own"
         )
     annotations = FilesByStem(annotation_folders, listings["annotations"].chosen, archive)
     if not annotations:

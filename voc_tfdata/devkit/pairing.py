@@ -58,6 +58,8 @@ def find_picture(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
       BadFileError: no image, or several that nothing chooses between.
     """
     hint = hint.replace("\\", "/").rsplit("/", 1)[-1].strip()
+    sub_folder = image_id[: image_id.rfind("/") + 1]  # "" without sub-folders
+    hint = hint and sub_folder + hint
     candidates = devkit.pictures.get(image_id, ())
     if not candidates:
         candidates = _same_text(devkit.pictures, image_id)

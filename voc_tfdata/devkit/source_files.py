@@ -72,10 +72,12 @@ class SourceFile(NamedTuple):
     container: str  # the file to open; its name in the locale's encoding, where that is not UTF-8
     offset: int  # bytes; 0 for a file of its own, or UNREADABLE
     size: int  # bytes; 0 for a broken link
+    name_start: int = -1  # where, in path, its name inside its folder begins; -1: after the last "/"
 
     @property
     def name(self) -> str:
-        return self.path.rpartition("/")[2]
+        """The name inside its folder: "a.jpg", or with sub-folders "sub/a.jpg"."""
+        return self.path[self.name_start :] if self.name_start >= 0 else self.path.rpartition("/")[2]
 
 
 class Notice(NamedTuple):
@@ -175,7 +177,7 @@ class FilesByStem(Mapping[str, tuple[SourceFile, ...]]):
         path = container = folder + name
         if not name.isascii():  # the system knows it in the locale's encoding
             container = folder + os.fsdecode(name.encode("utf-8", "surrogateescape"))
-        return SourceFile(path, self._archive or container, offset, size)
+        return SourceFile(path, self._archive or container, offset, size, len(folder))
 
 
 def as_bad_file(err: OSError, path: str) -> BadFileError:
