@@ -20,6 +20,7 @@ COMMANDS = {
     "sample": Command("voc_tfdata.commands.make_sample", "draw a small VOC devkit, to try everything with"),
     "download": Command("voc_tfdata.commands.download_voc", "download a public archive of PASCAL VOC and unpack it"),
     "convert": Command("voc_tfdata.commands.build_tfrecords", "turn a VOC devkit into TFRecords (= build_tfrecords)"),
+    "index": Command("voc_tfdata.commands.index_records", "read TFRecords of another program without copying them"),
     "inspect": Command("voc_tfdata.commands.inspect_records", "show what is in a folder of records, or verify it"),
     "recipes": Command("voc_tfdata.commands.recipes", "list the settings for training that were tried"),
     "train": Command("voc_tfdata.commands.train", "train a network on records and evaluate it"),

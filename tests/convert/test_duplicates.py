@@ -75,3 +75,15 @@ def test_an_image_that_is_gone_is_no_copy(tmp_path: Path) -> None:
         assert duplicates.digest_chunk(duplicates.DigestTask(((0, gone),), whole)) == []
     os.mkdir(path)
     assert duplicates.digest_chunk(duplicates.DigestTask(((0, gone),), False)) == []
+
+
+def test_an_image_that_two_lists_name_is_no_copy_of_itself(tmp_path: Path) -> None:
+    picture = with_comment(TWINS, 1)
+    samples = {"a": sample("dog", picture=picture), "b": sample("dog", picture=picture), "c": sample("cat")}
+    lists = {"train": ["a", "b"], "val": ["c"], "trainval": ["a", "b", "c"]}
+    root = write_devkit(tmp_path / "VOC", samples, lists)
+    assert kinds_of(convert(root, tmp_path / "union", splits=["train", "val", "trainval"])) == {}
+    lists = {"train": ["a"], "val": ["b", "c"], "trainval": ["a", "b", "c"]}
+    root = write_devkit(tmp_path / "parted", samples, lists)
+    report = convert(root, tmp_path / "out", splits=["train", "val", "trainval"])
+    assert kinds_of(report) == {"identical images in several splits": 1}

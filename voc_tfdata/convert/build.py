@@ -14,7 +14,7 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,11 +26,12 @@ from voc_tfdata.convert.plan import ConversionPlan, count_splits, make_plan
 from voc_tfdata.convert.publish import WARNINGS_NAME, publish, stage
 from voc_tfdata.convert.recovery import RECOVERIES
 from voc_tfdata.convert.scan import Problems, find_classes
-from voc_tfdata.convert.shards import BadFilesError, write_shards
+from voc_tfdata.convert.shards import BadFilesError, WrittenShards, write_shards
 from voc_tfdata.convert.worker_pool import Run, start_workers
 from voc_tfdata.devkit.images import DEFAULT_MAX_PIXELS
 from voc_tfdata.devkit.listing import Devkit, open_devkit
 from voc_tfdata.devkit.source_files import BadFileError, Notice, printable
+from voc_tfdata.records.card import CARD_NAME, draw_tiles, format_card
 from voc_tfdata.records.manifest import MANIFEST_NAME, Manifest, format_manifest, read_manifest
 from voc_tfdata.records.tfrecord import index_name
 from voc_tfdata.remote.addresses import is_uri
@@ -161,13 +162,10 @@ def _build(voc_root: str | Path, out_dir: str | Path, options: ConvertOptions) -
         if out_dir and not options.overwrite and (options.skip_bad or not found.errors):  # a dry run needs no out_dir
             _refuse_other_images(out_dir, blank, plan, options)
         with stage(out_dir) if writes else contextlib.nullcontext() as staging:
-            splits = write_shards(plan, options, run, found, staging)
-            manifest = _add_problems(replace(blank, splits=splits), found, devkit)
+            written = write_shards(plan, options, run, found, staging)
+            manifest = _add_problems(replace(blank, splits=written.splits), found, devkit)
             if staging:
-                names = _file_names(manifest)
-                if found.warnings:
-                    _write_warnings(staging / WARNINGS_NAME, found, devkit)
-                    names.append(WARNINGS_NAME)
+                names = [*_file_names(manifest), *_write_reports(staging, manifest, written, found, devkit)]
                 (staging / MANIFEST_NAME).write_text(format_manifest(manifest), encoding="utf-8")
                 if not options.overwrite:
                     _refuse_other(out_dir, _read_old(out_dir), manifest)
@@ -251,12 +249,30 @@ def _add_problems(manifest: Manifest, found: Problems, devkit: Devkit) -> Manife
     )
 
 
-def _write_warnings(path: Path, found: Problems, devkit: Devkit) -> None:
-    """Writes every warning, a line each, paths inside the devkit: the same for the same input, wherever it lies."""
+def _write_reports(
+    staging: Path, manifest: Manifest, written: WrittenShards, found: Problems, devkit: Devkit
+) -> list[str]:
+    """Writes warnings.txt, if there are any, and the data set's card; returns their names."""
+    names = [CARD_NAME]
+    if found.warnings:
+        with open(staging / WARNINGS_NAME, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(f"{line}\n" for line in _format_warnings(found, devkit))
+        names.append(WARNINGS_NAME)
+    card = format_card(
+        manifest,
+        written.facts,
+        written.duplicates,
+        warnings=_format_warnings(found, devkit),
+        tiles=draw_tiles(staging, manifest),
+    )
+    (staging / CARD_NAME).write_text(card, encoding="utf-8", errors="backslashreplace")
+    return names
+
+
+def _format_warnings(found: Problems, devkit: Devkit) -> Iterator[str]:
+    """Yields every warning as a line, paths inside the devkit: the same for the same input, wherever it lies."""
     inside = f"{devkit.root}/"
-    with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
-        for notice in found.warnings:
-            file.write(printable(f"{notice.kind}: {notice.text.replace(inside, '')}") + "\n")
+    return (printable(f"{notice.kind}: {notice.text.replace(inside, '')}") for notice in found.warnings)
 
 
 def _file_names(manifest: Manifest) -> list[str]:

@@ -89,13 +89,18 @@ def tell_identical(digests: Iterable[Digest], *, strict: bool, found: Problems) 
     """
     groups, count = [], 0
     for _, several in itertools.groupby(digests, key=operator.itemgetter(0)):
-        first, *others = several
-        count += len(others) + 1 if others else 0
-        names = ", ".join(f"{image_id} ({split})" for _, split, image_id, _ in (first, *others[: _NAMED - 1]))
+        rows = list(several)
+        splits: dict[str, set[str]] = {}  # by id; one image may be in several, of which one is the union
+        for _, split, image_id, _ in rows:
+            splits.setdefault(image_id, set()).add(split)
+        if len(splits) == 1:
+            continue
+        count += len(rows)
+        names = ", ".join(f"{image_id} ({split})" for _, split, image_id, _ in rows[:_NAMED])
         kinds = []
-        if any(split != first[1] for _, split, _, _ in others):
+        if any(others != splits[rows[0][2]] for others in splits.values()):
             kinds.append("identical images in several splits")
-        if any(labels != first[3] for _, _, _, labels in others):
+        if any(labels != rows[0][3] for _, _, _, labels in rows):
             kinds.append("identical images with other labels")
         for kind in kinds:
             found.warnings.add(Notice(kind, f"{kind}: {names}"))

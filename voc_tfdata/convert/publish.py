@@ -26,6 +26,7 @@ from absl import logging
 
 from voc_tfdata.devkit.spill import TemporaryFolderError
 from voc_tfdata.files import locked, sync_file, sync_folder, write_whole
+from voc_tfdata.records.card import CARD_NAME
 from voc_tfdata.records.manifest import MANIFEST_NAME, read_manifest
 from voc_tfdata.records.tfrecord import index_name
 from voc_tfdata.remote.addresses import is_uri, join
@@ -159,7 +160,7 @@ def _files_of_old_set(out_dir: str | Path) -> list[str]:
     files = [split.ids_file for split in manifest.splits.values()]
     for split in manifest.splits.values():
         files += [name for shard in split.shards for name in (shard.file, index_name(shard.file))]
-    return [*files, WARNINGS_NAME]
+    return [*files, WARNINGS_NAME, CARD_NAME]
 
 
 @contextlib.contextmanager

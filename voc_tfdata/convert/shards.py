@@ -9,7 +9,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from voc_tfdata.convert.worker_pool import Run
 from voc_tfdata.devkit.annotations import UnknownClassError
 from voc_tfdata.devkit.source_files import BadFileError
 from voc_tfdata.devkit.spill import Sorter
+from voc_tfdata.records.facts import SplitFacts
 from voc_tfdata.records.manifest import Shard, Split
 from voc_tfdata.records.tfrecord import format_index, ids_name, index_name, shard_name
 
@@ -94,10 +95,19 @@ class _OpenShard:
         return Shard(file, len(self._frame_sizes), sum(self._frame_sizes), crc32c)
 
 
+@dataclass(frozen=True)
+class WrittenShards:
+    """What was written, by split, and what the data set's card tells of it."""
+
+    splits: dict[str, Split]
+    facts: dict[str, SplitFacts]
+    duplicates: int  # images that are identical to another one
+
+
 def write_shards(
     plan: ConversionPlan, options: ConvertOptions, run: Run, found: Problems, staging: Path | None
-) -> dict[str, Split]:
-    """Writes shards, indices and id lists into staging; returns the manifest's entry of each split.
+) -> WrittenShards:
+    """Writes shards, indices and id lists into staging; returns what they hold.
 
     Without staging everything is read, decoded and counted alike, and nothing is written: no shard has a checksum.
 
@@ -106,6 +116,7 @@ def write_shards(
       OSError: staging cannot be written, or its disk is full.
     """
     counts = {split: SplitCounts(split, options.classes) for split in plan.splits}
+    facts = {split: SplitFacts() for split in plan.splits}
     shards: dict[str, list[Shard]] = {split: [] for split in plan.splits}
     if staging:
         for split in plan.splits:
@@ -121,6 +132,7 @@ def write_shards(
             shard.add(encoded)
             rows = [encoded.tag.rows[k] for k in encoded.kept]
             ids = counts[split].add(rows)
+            facts[split].merge(encoded.facts)
             for digest, (image_id, labels, _) in zip(encoded.digests, rows, strict=True):
                 digests.add((digest, split, image_id, labels))
             if staging:
@@ -134,18 +146,19 @@ def write_shards(
             shards[split].append(shard.finish(name))
     for part in spare_parts:
         os.unlink(part)
-    _tell_identical(digests, options, found)
+    duplicates = _tell_identical(digests, options, found)
     for split, unfinished in shards.items():
         shards[split] = [
             _rename(shard, shard_name(split, number, len(unfinished)), staging)
             for number, shard in enumerate(unfinished)
         ]
-    return {split: counts[split].describe(shards[split]) for split in plan.splits}
+    splits = {split: counts[split].describe(shards[split]) for split in plan.splits}
+    return WrittenShards(splits, facts, duplicates)
 
 
-def _tell_identical(digests: Iterable[Digest], options: ConvertOptions, found: Problems) -> None:
+def _tell_identical(digests: Iterable[Digest], options: ConvertOptions, found: Problems) -> int:
     try:
-        tell_identical(digests, strict=options.strict_duplicates, found=found)
+        return tell_identical(digests, strict=options.strict_duplicates, found=found)
     except IdenticalImages as err:
         advice = "remove all but one of each, or leave out --strict_duplicates"
         raise BadFilesError(err.groups, "nothing was written", advice) from None

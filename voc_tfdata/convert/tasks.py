@@ -22,6 +22,7 @@ from voc_tfdata.devkit.annotations import Annotation, list_class_names, parse_an
 from voc_tfdata.devkit.images import UprightJpeg, load_upright_jpeg
 from voc_tfdata.devkit.source_files import BadFileError, Notice, SourceFile, read_ahead
 from voc_tfdata.records.examples import ExampleObject, encode_example, label_vectors
+from voc_tfdata.records.facts import SplitFacts
 from voc_tfdata.records.tfrecord import frame_record
 
 
@@ -71,6 +72,7 @@ class Encoded:
     digests: list[bytes] = field(default_factory=list)  # SHA-256 of the stored JPEG, of those
     errors: list[BadFileError] = field(default_factory=list)
     warnings: list[Notice] = field(default_factory=list)
+    facts: SplitFacts = field(default_factory=SplitFacts)
     part_path: str | None = None
 
 
@@ -138,7 +140,7 @@ def encode_chunk(task: EncodeTask) -> Encoded:
     with _open_part(task.part_path) as part:
         for number, ((annotation, picture), data) in enumerate(zip(items, contents, strict=True)):
             try:
-                frame, digest, notices = _encode(pickle.loads(annotation), picture, data, task)
+                frame, digest, notices = _encode(pickle.loads(annotation), picture, data, task, result.facts)
             except BadFileError as err:
                 result.errors.append(err)
                 continue
@@ -155,9 +157,9 @@ def encode_chunk(task: EncodeTask) -> Encoded:
 
 
 def _encode(
-    annotation: Annotation, picture: SourceFile, data: bytes | BadFileError, task: EncodeTask
+    annotation: Annotation, picture: SourceFile, data: bytes | BadFileError, task: EncodeTask, facts: SplitFacts
 ) -> tuple[bytes, bytes, list[Notice]]:
-    """Returns the framed record, the SHA-256 of its JPEG, and what was odd."""
+    """Returns the framed record, the SHA-256 of its JPEG, and what was odd; counts it in facts."""
     if isinstance(data, BadFileError):
         raise data
     if not picture.name.isascii() and not _is_utf8(picture.name):
@@ -167,6 +169,8 @@ def _encode(
     )
     notices = [Notice(change, f"{picture.path}: {change}") for change in image.changes if change != "shrunk"]
     digest = hashlib.sha256(image.jpeg)
+    objects = _normalised(annotation, image, picture, notices)
+    facts.add(image.width, image.height, objects)
     payload = encode_example(
         image_id=annotation.image_id,
         filename=picture.name,
@@ -174,7 +178,7 @@ def _encode(
         sha256=digest.hexdigest(),
         height=image.height,
         width=image.width,
-        objects=_normalised(annotation, image, picture, notices),
+        objects=objects,
         num_classes=len(task.classes),
     )
     return frame_record(payload), digest.digest(), notices

@@ -109,6 +109,7 @@ def train_dataset(
     partial = num_steps * batch_size > source.num_examples
     delivery = loading.Delivery(
         num_classes=len(source.classes),
+        label_names=source.label_names,
         image_size=image_size,
         resize=resize,
         augment=augment,
@@ -206,6 +207,7 @@ def eval_dataset(
     source = find_source(records_dir, split, cache_dir=cache_dir)
     delivery = loading.Delivery(
         num_classes=len(source.classes),
+        label_names=source.label_names,
         image_size=image_size,
         resize=resize,
         difficult=difficult,
@@ -253,7 +255,7 @@ def read_examples(records_dir: Records, split: str, *, cache_dir: str | Path | N
 
     @tf.autograph.experimental.do_not_convert
     def parse(record: tf.Tensor) -> dict[str, tf.Tensor]:
-        return examples.parse_example(record, num_classes=len(source.classes))
+        return examples.parse_example(record, num_classes=len(source.classes), classes=source.label_names)
 
     return ds.map(parse).apply(tf.data.experimental.assert_cardinality(source.num_examples))
 

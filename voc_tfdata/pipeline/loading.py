@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from voc_tfdata.pipeline import random_access, transforms
 from voc_tfdata.pipeline.raw_ops import map_inline
+from voc_tfdata.records.examples import label_features, read_labels
 from voc_tfdata.records.tfrecord import SplitIndex
 
 # Images that may wait, finished: threads go on decoding while the ones before are copied into a batch.
@@ -36,6 +37,7 @@ class Delivery:
     color_jitter: float = 0.0
     difficult: str = "positive"
     num_threads: int = 1  # that decode
+    label_names: tuple[str, ...] = ()  # of SplitSource
 
 
 class StepPlan(NamedTuple):
@@ -55,21 +57,23 @@ class Examples(NamedTuple):
     labels: tf.Tensor  # int64 [G, C]: 1 for a class with objects, -1 where all of them are difficult
 
 
-def load_examples(table: random_access.RecordTable, indices: tf.Tensor, *, num_classes: int) -> Examples:
+def load_examples(table: random_access.RecordTable, indices: tf.Tensor, delivery: Delivery) -> Examples:
     """Returns the parts of records (int64 [G]), undecoded."""
     features = {
         "image/encoded": tf.io.FixedLenFeature([], tf.string),
         "image/height": tf.io.FixedLenFeature([], tf.int64),
         "image/width": tf.io.FixedLenFeature([], tf.int64),
-        "image/class/multi_hot": tf.io.FixedLenFeature([num_classes], tf.int64),
-        "image/class/ignore": tf.io.FixedLenFeature([num_classes], tf.int64),
+        **label_features(delivery.num_classes, delivery.label_names),
     }
     # One by one: to parse them together they would be copied into one tensor.
     rows = [tf.io.parse_single_example(payload, features) for payload in random_access.fetch_records(table, indices)]
     jpegs = [row.pop("image/encoded") for row in rows]
-    fields = {name: tf.stack([row[name] for row in rows]) for name in rows[0]}
-    labels = fields["image/class/multi_hot"] - 2 * fields["image/class/ignore"]
-    return Examples(jpegs, fields["image/height"], fields["image/width"], labels)
+    heights, widths = (tf.stack([row.pop(f"image/{side}") for row in rows]) for side in ("height", "width"))
+    if delivery.label_names:  # objects: another number in each record
+        labels = tf.stack([read_labels(row, delivery.label_names) for row in rows])
+    else:
+        labels = read_labels({name: tf.stack([row[name] for row in rows]) for name in rows[0]}, ())
+    return Examples(jpegs, heights, widths, labels)
 
 
 def apply_difficult(labels: tf.Tensor, difficult: str) -> tf.Tensor:
@@ -213,7 +217,7 @@ def _load_groups(
         return image
 
     def load_group(indices: tf.Tensor, draws: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        examples = load_examples(table, indices, num_classes=delivery.num_classes)
+        examples = load_examples(table, indices, delivery)
         decoded = decode(examples, draws)
         images: list[tf.Tensor] = []
         for image, row in zip(decoded, tf.unstack(draws), strict=True):

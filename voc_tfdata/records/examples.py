@@ -12,7 +12,7 @@ map sorted: the same values give the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,18 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+
+# Of image/object/, in the order of decode_objects, with what stands for one that is missing.
+_OBJECT_FIELDS = {
+    "bbox/xmin": 0.0,
+    "bbox/ymin": 0.0,
+    "bbox/xmax": 0.0,
+    "bbox/ymax": 0.0,
+    "difficult": 0,
+    "truncated": 0,
+    "view": b"",
+}
 
 
 @dataclass(frozen=True)
@@ -111,12 +123,75 @@ def decode_example(payload: bytes) -> dict[str, list[Any]]:
     return fields
 
 
-def parse_example(serialized: tf.Tensor, *, num_classes: int = 20) -> dict[str, tf.Tensor]:
+def decode_objects(fields: Mapping[str, list[Any]], classes: Sequence[str]) -> list[ExampleObject]:
+    """Returns the objects of a record, of this or another program: of a box that it lacks all sides are 0.
+
+    Args:
+      fields: of decode_example.
+      classes: names, in label order.
+
+    Raises:
+      ValueError: an object's class is none of them, or the fields have different numbers of values.
+    """
+    texts, numbers = fields.get("image/object/class/text", []), fields.get("image/object/class/label", [])
+    count = len(texts) or len(numbers)
+    numbers = [classes.index(text.decode()) for text in texts] if texts else [number - 1 for number in numbers]
+    columns: dict[str, list[Any]] = {}
+    for name, blank in _OBJECT_FIELDS.items():
+        columns[name] = fields.get(f"image/object/{name}") or [blank] * count
+    objects = []
+    for number, *box, hard, truncated, view in zip(numbers, *columns.values(), strict=True):
+        if not 0 <= number < len(classes):
+            raise ValueError(f"an object has class number {number + 1}, there are {len(classes)} classes")
+        sides = (box[0], box[1], box[2], box[3])
+        objects.append(ExampleObject(classes[number], number, sides, bool(hard), bool(truncated), view.decode()))
+    return objects
+
+
+def complete_labels(fields: dict[str, list[Any]], classes: Sequence[str]) -> dict[str, list[Any]]:
+    """Returns the fields of decode_example with the label vectors, made of the objects where the record has none."""
+    if "image/class/multi_hot" in fields:
+        return fields
+    labels = ((o.class_index, o.difficult) for o in decode_objects(fields, classes))
+    multi_hot, ignore = label_vectors(labels, len(classes))
+    return {**fields, "image/class/multi_hot": multi_hot, "image/class/ignore": ignore}
+
+
+def labels_of_objects(fields: Mapping[str, tf.Tensor], classes: Sequence[str]) -> tf.Tensor:
+    """Returns the labels of a record that holds no label vectors, eagerly or in a graph.
+
+    Args:
+      fields: image/object/class/text (string [n] or [0]), image/object/class/label (int64 [n] or
+        [0], 1-based), image/object/difficult (int64 [n], or [0]: none is difficult).
+      classes: names, in label order.
+
+    Returns:
+      int64 [C]: 1 for a class with objects, -1 where all of them are difficult.
+    """
+    import tensorflow as tf
+
+    found = [fields[f"image/object/{name}"] for name in ("class/text", "class/label", "difficult")]
+    count = tf.reduce_max(tf.stack([tf.size(values) for values in found]))
+    texts, numbers, difficult = (  # [n] each: what a record lacks is filled up
+        tf.concat([values, tf.fill([count - tf.size(values)], tf.constant(blank, values.dtype))], axis=0)
+        for values, blank in zip(found, ("", 0, 0), strict=True)
+    )
+    by_name = tf.equal(texts[:, None], tf.constant(classes)[None, :])  # [n, C]
+    by_number = tf.equal(numbers[:, None], tf.range(1, len(classes) + 1, dtype=tf.int64)[None, :])
+    present = tf.where(tf.equal(texts, "")[:, None], by_number, by_name)
+    clear = tf.reduce_any(present & tf.equal(difficult, 0)[:, None], axis=0)
+    difficult_only = tf.reduce_any(present, axis=0) & ~clear
+    return tf.cast(clear, tf.int64) - tf.cast(difficult_only, tf.int64)
+
+
+def parse_example(serialized: tf.Tensor, *, num_classes: int = 20, classes: Sequence[str] = ()) -> dict[str, tf.Tensor]:
     """Returns every field of one record as a tensor, eagerly or inside Dataset.map.
 
     Args:
       serialized: string scalar, one record.
       num_classes: length of the label vectors; the manifest's number of classes.
+      classes: for records of other programs, which hold no label vectors: the class names, of which they are made. A
+        text or number that such a record lacks is "" or 0.
 
     Returns:
       Dict of image/encoded, image/format, image/filename, image/source_id, image/key/sha256 (string scalars),
@@ -130,12 +205,10 @@ def parse_example(serialized: tf.Tensor, *, num_classes: int = 20) -> dict[str, 
     """
     import tensorflow as tf  # here: converter workers and inspection use this module without TensorFlow
 
-    features: dict[str, Any] = {
-        "image/class/multi_hot": tf.io.FixedLenFeature([num_classes], tf.int64),
-        "image/class/ignore": tf.io.FixedLenFeature([num_classes], tf.int64),
-    }
-    for name in ("encoded", "format", "filename", "source_id", "key/sha256"):
-        features[f"image/{name}"] = tf.io.FixedLenFeature([], tf.string)
+    features = label_features(num_classes, classes)
+    features["image/encoded"] = tf.io.FixedLenFeature([], tf.string)
+    for name in ("format", "filename", "source_id", "key/sha256"):
+        features[f"image/{name}"] = tf.io.FixedLenFeature([], tf.string, default_value="" if classes else None)
     for name in ("height", "width"):
         features[f"image/{name}"] = tf.io.FixedLenFeature([], tf.int64)
     for name in ("bbox/xmin", "bbox/ymin", "bbox/xmax", "bbox/ymax"):
@@ -144,7 +217,38 @@ def parse_example(serialized: tf.Tensor, *, num_classes: int = 20) -> dict[str, 
         features[f"image/object/{name}"] = tf.io.RaggedFeature(tf.int64)
     for name in ("class/text", "view"):
         features[f"image/object/{name}"] = tf.io.RaggedFeature(tf.string)
-    return tf.io.parse_single_example(serialized, features)
+    fields = tf.io.parse_single_example(serialized, features)
+    if classes:
+        labels = labels_of_objects(fields, classes)
+        fields["image/class/multi_hot"] = tf.abs(labels)
+        fields["image/class/ignore"] = tf.cast(labels < 0, tf.int64)
+    return fields
+
+
+def label_features(num_classes: int, classes: Sequence[str]) -> dict[str, Any]:
+    """Returns what tf.io.parse_single_example needs for the labels: label vectors, or with classes the objects."""
+    import tensorflow as tf
+
+    if not classes:
+        vector = tf.io.FixedLenFeature([num_classes], tf.int64)
+        return {"image/class/multi_hot": vector, "image/class/ignore": vector}
+    return {
+        "image/object/class/text": tf.io.RaggedFeature(tf.string),
+        "image/object/class/label": tf.io.RaggedFeature(tf.int64),
+        "image/object/difficult": tf.io.RaggedFeature(tf.int64),
+    }
+
+
+def read_labels(fields: Mapping[str, tf.Tensor], classes: Sequence[str]) -> tf.Tensor:
+    """Returns the labels of a record, int64 [C]: 1 for a class with objects, -1 where all of them are difficult.
+
+    Args:
+      fields: of label_features; without classes also of several records, stacked.
+      classes: as there.
+    """
+    if classes:
+        return labels_of_objects(fields, classes)
+    return fields["image/class/multi_hot"] - 2 * fields["image/class/ignore"]
 
 
 def _example_class() -> Any:

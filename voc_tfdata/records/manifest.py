@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +20,8 @@ from voc_tfdata.remote import addresses
 
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
+_RECORD_NAME = re.compile(r"[^.].*\.(tf_?)?records?([-_.](?!idx$).*)?", re.IGNORECASE)
+LABELS_OF_OBJECTS = "objects"  # options["labels"] of records without label vectors: see voc_tfdata index
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,11 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
 
     @property
+    def has_label_vectors(self) -> bool:
+        """Whether the records hold label vectors; else labels are made of their objects."""
+        return self.options.get("labels") != LABELS_OF_OBJECTS
+
+    @property
     def checksum(self) -> str:
         """SHA-256 of the manifest's content: changes whenever a record, label, class or option does."""
         return hashlib.sha256(f"{json.dumps(asdict(self), indent=1, ensure_ascii=False)}\n".encode()).hexdigest()
@@ -90,9 +99,7 @@ def read_manifest(records_dir: str | Path) -> Manifest:
             from voc_tfdata.remote import files as remote_files
         text = (remote_files.read_file(path) if is_remote else Path(path).read_bytes()).decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(
-            f"no {path}: not a (complete) data set; run: build_tfrecords --voc_root=... --out_dir={records_dir}"
-        ) from None
+        raise FileNotFoundError(f"no {path}: {_how_to_make_it(records_dir, is_remote)}") from None
     except UnicodeDecodeError as err:
         raise ValueError(f"{path} is damaged (not UTF-8); build the records again") from err
     try:
@@ -117,6 +124,21 @@ def read_manifest(records_dir: str | Path) -> Manifest:
             "build the records again"
         )
     return manifest
+
+
+def is_record_file(name: str) -> bool:
+    """Returns whether a file's name is one that TFRecords have: a.tfrecord, a.record-00000-of-00010 ..."""
+    return _RECORD_NAME.fullmatch(name) is not None
+
+
+def _how_to_make_it(records_dir: str | Path, is_remote: bool) -> str:
+    folder = Path(records_dir)
+    if not is_remote and folder.is_dir() and any(is_record_file(name) for name in os.listdir(folder)):
+        return (
+            "TFRecords that another program wrote, or an incomplete data set; index those of another program by: "
+            f"voc_tfdata index {records_dir} --split=train --out_dir=records/indexed"
+        )
+    return f"not a (complete) data set; run: build_tfrecords --voc_root=... --out_dir={records_dir}"
 
 
 def find_split(manifest: Manifest, split: str, records_dir: str | Path) -> tuple[str, ...]:

@@ -36,6 +36,11 @@ class SplitSource:
         return self.manifests[0].classes
 
     @property
+    def label_names(self) -> tuple[str, ...]:
+        """The class names if labels are to be made of objects (records of other programs are among them), else ()."""
+        return () if all(manifest.has_label_vectors for manifest in self.manifests) else self.classes
+
+    @property
     def num_examples(self) -> int:
         """Of all parts."""
         return sum(split.num_examples for _, split in self.parts)

@@ -49,6 +49,11 @@ def frame_record(payload: bytes) -> bytes:
     return b"".join((length, _masked_crc(length), payload, _masked_crc(payload)))
 
 
+def frame_bytes(payload_bytes: int) -> int:
+    """Returns the size on disk of a record with a payload of this size."""
+    return HEADER_BYTES + payload_bytes + FOOTER_BYTES
+
+
 def shard_name(split: str, number: int, num_shards: int) -> str:
     """Returns e.g. voc-train-00000-of-00008.tfrecord."""
     return f"voc-{split}-{number:05d}-of-{num_shards:05d}.tfrecord"

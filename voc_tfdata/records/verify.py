@@ -13,8 +13,8 @@ from pathlib import Path
 
 from voc_tfdata.devkit.images import load_upright_jpeg
 from voc_tfdata.devkit.source_files import BadFileError
-from voc_tfdata.records.examples import decode_example
-from voc_tfdata.records.manifest import Shard, Split, read_manifest
+from voc_tfdata.records.examples import complete_labels, decode_example
+from voc_tfdata.records.manifest import Manifest, Shard, Split, read_manifest
 from voc_tfdata.records.mirror import localize
 from voc_tfdata.records.tfrecord import find_faults, iterate_ids, iterate_records
 
@@ -38,18 +38,18 @@ def verify_records(records_dir: str | Path, *, cache_dir: str | Path | None = No
     faults: list[str] = []
     for name, split in manifest.splits.items():
         faults.extend(find_faults(records_dir, split, check="checksums"))
-        faults.extend(_record_faults(records_dir, name, split, manifest.classes))
+        faults.extend(_record_faults(records_dir, name, split, manifest))
     return faults
 
 
-def _record_faults(records_dir: Path, name: str, split: Split, classes: tuple[str, ...]) -> Iterator[str]:
+def _record_faults(records_dir: Path, name: str, split: Split, manifest: Manifest) -> Iterator[str]:
     ids = iterate_ids(records_dir, split) if (records_dir / split.ids_file).exists() else iter(())
-    positives, ignores = [0] * len(classes), [0] * len(classes)
+    positives, ignores = [0] * len(manifest.classes), [0] * len(manifest.classes)
     complete = True
     for shard in split.shards:
         expected = tuple(itertools.islice(ids, shard.num_examples))
         labels: list[tuple[list[int], list[int]]] = []
-        faults = list(_shard_faults(records_dir, shard, expected, labels, classes))
+        faults = list(_shard_faults(records_dir, shard, expected, labels, manifest))
         complete &= not faults
         yield from faults
         for multi_hot, ignore in labels:
@@ -67,25 +67,26 @@ def _shard_faults(
     shard: Shard,
     ids: tuple[str, ...],
     labels: list[tuple[list[int], list[int]]],
-    classes: tuple[str, ...],
+    manifest: Manifest,
 ) -> Iterator[str]:
     """Yields what is wrong with a shard; adds the (multi_hot, ignore) of each sound record to labels."""
     path = records_dir / shard.file
-    number, num_classes = -1, len(classes)
+    number, classes, num_classes = -1, manifest.classes, len(manifest.classes)
     try:
         for number, payload in enumerate(iterate_records(path)):
             where = f"{path}, record {number}"
             if number < len(ids):
                 where += f", image {ids[number]}"
             try:
-                fields = decode_example(payload)
+                fields = complete_labels(decode_example(payload), classes)
                 multi_hot, ignore = fields["image/class/multi_hot"], fields["image/class/ignore"]
                 if not len(multi_hot) == len(ignore) == num_classes:
                     raise ValueError(f"has labels of {len(multi_hot)} classes, the manifest names {num_classes}")
                 labels.append((multi_hot, ignore))
-                yield from _name_faults(fields, classes, where)
-                if number < len(ids) and fields["image/source_id"] != [ids[number].encode()]:
-                    yield f"{where}: holds image {fields['image/source_id'][0].decode()!r}"
+                if manifest.has_label_vectors:  # other programs number classes in their own way, and need no ids
+                    yield from _name_faults(fields, classes, where)
+                    if number < len(ids) and fields["image/source_id"] != [ids[number].encode()]:
+                        yield f"{where}: holds image {fields['image/source_id'][0].decode()!r}"
                 yield from _picture_faults(fields["image/encoded"][0], fields, where)
             except (ValueError, KeyError, IndexError) as err:
                 yield f"{where}: {err}"
@@ -112,12 +113,13 @@ def _name_faults(fields: dict[str, list], classes: tuple[str, ...], where: str) 
 
 
 def _picture_faults(jpeg: bytes, fields: dict[str, list], where: str) -> Iterator[str]:
-    if hashlib.sha256(jpeg).hexdigest().encode() != fields["image/key/sha256"][0]:
+    recorded = fields.get("image/key/sha256")  # other programs may leave it out
+    if recorded and hashlib.sha256(jpeg).hexdigest().encode() != recorded[0]:
         yield f"{where}: the image is not the one that was written (sha256)"
     try:
         picture = load_upright_jpeg(jpeg, path=where, max_pixels=1 << 62)
     except BadFileError as err:
         yield str(err)
         return
-    if [picture.width, picture.height] != [fields["image/width"][0], fields["image/height"][0]]:
-        yield f"{where}: the image is {picture.width} x {picture.height}, the record says otherwise"
+    if [picture.original_width, picture.original_height] != [fields["image/width"][0], fields["image/height"][0]]:
+        yield f"{where}: the image is {picture.original_width} x {picture.original_height}, the record says otherwise"
