@@ -20,6 +20,7 @@ from tests.devkit_fixture import (
     plain_jpeg,
     read_examples,
     sample,
+    with_comment,
     write_devkit,
 )
 from tests.paths import ROOT
@@ -39,7 +40,9 @@ def devkit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A devkit of 150 small images: in two shards a split six chunks of work, so that four workers all have some."""
     picture = encode(draw_noise(), "JPEG")
     names = ("dog", "cat", "person", "Sofa")
-    samples = {f"für {k:03d}.v2": sample(names[k % 4], difficult("cow"), picture=picture) for k in range(150)}
+    samples = {
+        f"für {k:03d}.v2": sample(names[k % 4], difficult("cow"), picture=with_comment(picture, k)) for k in range(150)
+    }
     return write_devkit(tmp_path_factory.mktemp("cli") / "VOC2012", samples)
 
 

@@ -130,3 +130,24 @@ def test_an_exception_that_cannot_be_copied_comes_as_its_words() -> None:
             print(err)
     """)
     assert (done.returncode, done.stdout) == (0, "Odd: odd words\n"), done.stderr
+
+
+def test_workers_that_cannot_start_end_the_run_and_blame_no_file() -> None:
+    # A program from standard input, with a thread: workers are new interpreters, which cannot read it again.
+    program = """
+import threading, time
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+from voc_tfdata.convert.worker_pool import start_workers
+try:
+    with start_workers(2, {len: lambda task, run_alone: run_alone(len, task)}) as run:
+        print(list(run(len, ["a", "bb"] * 20)))
+except RuntimeError as err:
+    print("refused:", err)
+"""
+    done = subprocess.run(
+        [sys.executable, "-"], input=program, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(
+        "refused: worker processes cannot start (status 1); nothing was written; in your own script"
+    )

@@ -31,6 +31,7 @@ from voc_tfdata.devkit.image_formats import quiet_pillow
 _IN_FLIGHT = 3  # chunks per worker: enough to never wait for the main process, few enough to stay small
 _QUEUED = 2  # chunks handed to a worker: the next one is there when it has done one
 _END_TIMEOUT_S = 5.0  # for a worker that was told to end
+_MAX_STARTS = 3  # workers in a row that end before they are ready
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 T = TypeVar("T")
 R = TypeVar("R")
@@ -68,6 +69,7 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     tasks: deque[int] = field(default_factory=deque)
+    ready: bool = False  # it has begun to work
 
 
 @contextlib.contextmanager
@@ -101,6 +103,7 @@ class _Pool:
         self._context: Any = multiprocessing.get_context("fork" if alone else "spawn")
         self._recoveries = recoveries
         self._workers: list[_Worker] = []
+        self._failed_starts = 0  # in a row
         try:
             for _ in range(num_workers):  # now: what this process comes to hold is not theirs
                 self._workers.append(self._start())
@@ -144,10 +147,14 @@ class _Pool:
         for pipe in wait(list(by_pipe)):  # a dead worker's pipe is ready, too: at its end
             worker = by_pipe[pipe]  # type: ignore[index]
             try:
-                number, result, error = worker.pipe.recv()
+                message = worker.pipe.recv()
             except (EOFError, OSError, pickle.UnpicklingError):
                 self._replace(worker, function, waiting, results)
                 continue
+            if message is None:
+                worker.ready, self._failed_starts = True, 0
+                continue
+            number, result, error = message
             if error is not None:
                 raise error
             worker.tasks.remove(number)
@@ -159,6 +166,8 @@ class _Pool:
         dead.process.join(_END_TIMEOUT_S)
         death = Death(dead.process.exitcode)
         _end(dead)
+        if not dead.ready:
+            self._count_failed_start(death)
         self._workers[self._workers.index(dead)] = new = self._start()
         recovery = self._recoveries.get(function)
         if dead.tasks and recovery is None:
@@ -167,6 +176,10 @@ class _Pool:
                 "run again, with fewer --num_workers if memory is short"
             )
         if not dead.tasks:
+            return
+        if not dead.ready:  # it was at none of them
+            for number in dead.tasks:
+                self._hand(new, number, function, waiting[number])
             return
         at, *others = dead.tasks
         logging.warning("a worker process ended (%s): what it was at is done again, one by one", death)
@@ -177,7 +190,7 @@ class _Pool:
 
     def _run_alone(self, function: Callable[[Any], Any], task: Any) -> Any:
         """Returns function(task) of a new process, or the Death of that; raises what the function raised."""
-        worker = self._start()
+        worker = self._start_ready()
         try:
             with contextlib.suppress(OSError):
                 worker.pipe.send((0, function, task))
@@ -191,6 +204,34 @@ class _Pool:
             return result
         finally:
             _end(worker)
+
+    def _start_ready(self) -> _Worker:
+        """Returns a new worker that has begun to work."""
+        while True:
+            worker = self._start()
+            try:
+                worker.pipe.recv()
+            except (EOFError, OSError):
+                worker.process.join(_END_TIMEOUT_S)
+                death = Death(worker.process.exitcode)
+                _end(worker)
+                self._count_failed_start(death)
+            else:
+                self._failed_starts = 0
+                return worker
+
+    def _count_failed_start(self, death: Death) -> None:
+        """Counts a worker that ended before it did anything.
+
+        Raises:
+          WorkerDied: several did in a row: no file is to blame.
+        """
+        self._failed_starts += 1
+        if self._failed_starts == _MAX_STARTS:
+            raise WorkerDied(
+                f"worker processes cannot start ({death}); nothing was written; in your own script call this under "
+                "if __name__ == '__main__':, not from standard input, or give num_workers=1"
+            )
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
@@ -221,6 +262,10 @@ def _work(pipe: Connection) -> None:
     _prepare_worker()
     tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_take_in, args=(pipe, tasks), daemon=True).start()
+    try:
+        pipe.send(None)  # ready
+    except OSError:
+        os._exit(1)
     while True:
         number, function, task = tasks.get()
         message: tuple[int, Any, Exception | None]

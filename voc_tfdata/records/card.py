@@ -21,7 +21,7 @@ from voc_tfdata.records.manifest import Manifest
 from voc_tfdata.records.tiles import draw_tile, iterate_split
 
 CARD_NAME = "dataset.html"
-_NUM_TILES = 24
+_NUM_TILES = 12
 _TILE_QUALITY = 80
 _MAX_MATRIX = 24  # classes of which every pair is shown
 _MAX_PAIRS = 40

@@ -32,9 +32,10 @@ def iterate_split(records_dir: Path, manifest: Manifest, split: str) -> Iterator
 def draw_tile(image_id: str, fields: dict[str, list[Any]], classes: Sequence[str]) -> Image.Image:
     """Returns a record's image, TILE pixels square, with its boxes (difficult ones orange), class names and id."""
     picture = Image.open(io.BytesIO(fields["image/encoded"][0]))
-    picture.draft("RGB", (TILE, TILE))  # decoded at 1/2, 1/4 or 1/8 where that is enough
-    picture = picture.convert("RGB")
-    picture.thumbnail((TILE - 8, TILE - 28))
+    scale = min(1.0, (TILE - 8) / picture.width, (TILE - 28) / picture.height)
+    size = (max(1, int(picture.width * scale)), max(1, int(picture.height * scale)))
+    picture.draft("RGB", size)  # decoded at 1/2, 1/4 or 1/8 where that is enough
+    picture = picture.convert("RGB").resize(size, Image.Resampling.BILINEAR)
     tile = Image.new("RGB", (TILE, TILE), "white")
     tile.paste(picture, (4, 4))
     draw = ImageDraw.Draw(tile)
