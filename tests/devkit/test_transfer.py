@@ -25,6 +25,8 @@ class Server:
     status: list[int] = field(default_factory=list)  # answers with this status
     shift: list[int] = field(default_factory=list)  # sends a range that begins that many bytes too early
     content_type: str = "application/x-tar"
+    length: str | None = None  # Content-Length as a text, where it is rubbish
+    empty: list[int] = field(default_factory=list)  # answers with this status and nothing else
     claimed_bytes: int = 0  # Content-Length, where it is not the right one
     requests: list[tuple[str, str | None]] = field(default_factory=list)  # (address, Range) of all so far
 
@@ -39,6 +41,9 @@ def run_server(files: Mapping[str, bytes]) -> Iterator[Server]:
             span = self.headers["Range"]
             server.requests.append((self.path, span))
             body = server.files.get(self.path)
+            if server.empty:
+                self.send_response(server.empty.pop(0))
+                return self.end_headers()
             if body is None or server.status:
                 return self.send_error(server.status.pop(0) if server.status else 404)
             start = int(span.removeprefix("bytes=").removesuffix("-")) if span and server.ranges else 0
@@ -49,7 +54,8 @@ def run_server(files: Mapping[str, bytes]) -> Iterator[Server]:
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
             self.send_header("Content-Type", server.content_type)
-            self.send_header("Content-Length", str(server.claimed_bytes or len(body) - start))
+            length = str(server.claimed_bytes or len(body) - start) if server.length is None else server.length
+            self.send_header("Content-Length", length)
             self.end_headers()
             body = body[start:]
             if server.cut:
@@ -81,9 +87,9 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
-def download(path: Path, *urls: str, timeout_s: float = 5.0) -> str:
+def download(path: Path, *urls: str, timeout_s: float = 5.0, **limits: float) -> str:
     with open(path, "a+b") as file:
-        return transfer.download(urls, file, timeout_s=timeout_s, retry_wait_s=0.0)
+        return transfer.download(urls, file, timeout_s=timeout_s, retry_wait_s=0.0, **limits)  # type: ignore[arg-type]
 
 
 def test_whole_file_comes_with_one_request(tmp_path: Path) -> None:
@@ -196,8 +202,54 @@ def test_disk_that_is_too_small_is_found_before_the_download(tmp_path: Path) -> 
     with run_server({"/a": CONTENT}) as server:
         server.claimed_bytes = 10**18  # twice that, for the file and its content, is 2,000,000,000,000 MB
         with pytest.raises(OSError, match=f"{tmp_path}.*takes 2,000,000,000.00 GB, .* are free; make room"):
-            download(tmp_path / "a", f"{server.url}/a")
+            download(tmp_path / "a", f"{server.url}/a", max_bytes=10**19)
     assert (tmp_path / "a").read_bytes() == b""
+
+
+def test_file_larger_than_the_limit_is_refused_by_its_length_and_without_one(tmp_path: Path) -> None:
+    with run_server({"/a": CONTENT}) as server:
+        with pytest.raises(ConnectionError, match="larger than .* which no archive of VOC is"):
+            download(tmp_path / "a", f"{server.url}/a", max_bytes=9_999)
+        assert (tmp_path / "a").read_bytes() == b"" and len(server.requests) == 1
+        server.length = "no number"
+        with pytest.raises(ConnectionError, match="larger than .* which no archive of VOC is"):
+            download(tmp_path / "a", f"{server.url}/a", max_bytes=9_999)
+    assert len((tmp_path / "a").read_bytes()) <= 9_999
+
+
+def test_length_that_is_no_number_is_no_length(tmp_path: Path) -> None:
+    for number, length in enumerate(["no number", "-5", "1e4", "", "9" * 40]):
+        with run_server({"/a": CONTENT}) as server:
+            server.length = length
+            download(tmp_path / str(number), f"{server.url}/a")
+        assert (tmp_path / str(number)).read_bytes() == CONTENT
+
+
+def test_answer_without_content_is_asked_again_and_what_is_there_stays(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(CONTENT[:1234])
+    with run_server({"/a": CONTENT}) as server:
+        server.empty = [204, 205]
+        download(tmp_path / "a", f"{server.url}/a")
+        assert [span for _, span in server.requests] == ["bytes=1234-"] * 3
+        assert (tmp_path / "a").read_bytes() == CONTENT
+        server.empty = [204] * 9
+        with pytest.raises(ConnectionError, match="HTTP status 204.*tried 4 times"):
+            download(tmp_path / "b", f"{server.url}/a")
+
+
+def test_server_that_drips_is_left_when_the_time_is_over_and_what_came_is_kept(tmp_path: Path) -> None:
+    with run_server({"/a": CONTENT}) as server:
+        server.cut = [100] * 50
+        with pytest.raises(ConnectionError, match="takes too long; what came is kept"):
+            download(tmp_path / "a", f"{server.url}/a", max_s=0.0)
+
+
+def test_address_that_cannot_be_reached_is_left_for_the_next_one_at_once(tmp_path: Path) -> None:
+    with run_server({}) as gone:
+        pass  # from here on its port is closed
+    with run_server({"/a": CONTENT}) as server:
+        assert download(tmp_path / "a", f"{gone.url}/a", f"{server.url}/a") == f"{server.url}/a"
+    assert (tmp_path / "a").read_bytes() == CONTENT
 
 
 def test_md5_is_that_of_the_whole_file_wherever_it_was_read_last(tmp_path: Path) -> None:

@@ -121,7 +121,8 @@ def test_mirror_with_the_folders_of_the_official_site_is_understood(tmp_path: Pa
 def test_official_address_is_asked_without_a_mirror() -> None:
     urls = [tool.archive_urls(year, archive.name, None) for (year, _), archive in sorted(tool.ARCHIVES.items())]
     assert len(urls) == 7  # six years, and the test set of 2007
-    assert urls[-1] == ["http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar"]
+    address = "host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar"
+    assert urls[-1] == [f"https://{address}", f"http://{address}"]
 
 
 def test_file_that_no_server_has_names_the_addresses_and_the_remedy(tmp_path: Path) -> None:
@@ -153,6 +154,16 @@ def test_set_that_is_not_public_is_refused_with_what_there_is(
     with pytest.raises(ValueError, match=message):
         tool.download_voc(year, tmp_path / "new", test=test)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["it.tar", "it.tar.part"])
+def test_a_link_in_the_place_of_the_archive_is_refused_and_its_target_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    archive = tool.Archive("it.tar", ("0" * 32,))
+    (tmp_path / name).symlink_to(tmp_path / "mine.txt")
+    with pytest.raises(ValueError, match=f"{name} is a link or no file"):
+        tool.download_voc(2012, tmp_path, archives={(2012, "trainval"): archive}, mirror="http://127.0.0.1:9")
+    assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
 def test_mirror_must_be_a_web_address(tmp_path: Path) -> None:

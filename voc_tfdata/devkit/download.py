@@ -19,7 +19,7 @@ from voc_tfdata.devkit.transfer import compute_md5, download
 from voc_tfdata.devkit.unpacking import find_missing, unpack
 from voc_tfdata.files import locked
 
-OFFICIAL_URL = "http://host.robots.ox.ac.uk/pascal/VOC"
+OFFICIAL_URL = "http://host.robots.ox.ac.uk/pascal/VOC"  # asked by https first
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def download_voc(
     path = whole if whole.exists() else part
     try:
         busy = f"{path} is in use by another run; let it end, then run again"
-        with open(path, "rb" if path == whole else "a+b") as file, locked(path, refuse=busy):
+        with _open(path, "rb" if path == whole else "a+b") as file, locked(path, refuse=busy):
             if path == whole:
                 check_own_archive(file, whole, archive)
             else:
@@ -102,6 +102,18 @@ def download_voc(
     elif path == part:
         part.unlink()
     return folder
+
+
+def _open(path: Path, mode: str) -> BinaryIO:
+    """Opens an archive.
+
+    Raises:
+      ValueError: it is a link, which somebody may have laid to another file, or no file at all.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise ValueError(f"{path} is a link or no file: it is neither read nor written; remove it and run again")
+    no_links = os.O_NOFOLLOW | os.O_CLOEXEC
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags | no_links, 0o666))  # type: ignore[return-value]
 
 
 def find_archive(year: int, test: bool, archives: Mapping[tuple[int, str], Archive]) -> Archive:
@@ -120,9 +132,10 @@ def find_archive(year: int, test: bool, archives: Mapping[tuple[int, str], Archi
 
 
 def archive_urls(year: int, name: str, mirror: str | None) -> list[str]:
-    """Returns the addresses to try: the official one, or both places where mirrors have it."""
+    """Returns the addresses to try: the official one, encrypted first, or both places where mirrors have it."""
     if mirror is None:
-        return [f"{OFFICIAL_URL}/voc{year}/{name}"]
+        url = f"{OFFICIAL_URL}/voc{year}/{name}"
+        return [url.replace("http://", "https://"), url]
     if not mirror.startswith(("http://", "https://")):
         raise ValueError(f"--mirror={mirror}: give a folder as http://... or https://...")
     base = mirror.rstrip("/")
