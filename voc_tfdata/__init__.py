@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from voc_tfdata.convert.build import build_records
     from voc_tfdata.evaluation.average_precision import average_precision, mean_average_precision
     from voc_tfdata.evaluation.predictions import evaluate
+    from voc_tfdata.model.networks import build_model
     from voc_tfdata.model.vgg16 import build_vgg16
     from voc_tfdata.pipeline.dataset import epoch_steps, eval_dataset, read_examples, train_dataset
     from voc_tfdata.records.examples import parse_example
@@ -29,6 +30,7 @@ __all__ = [
     "__version__",
     "average_precision",
     "build_records",
+    "build_model",
     "build_vgg16",
     "epoch_steps",
     "eval_dataset",
@@ -45,6 +47,7 @@ _MODULE_OF = {
     "VOC_CLASSES": "classes",
     "average_precision": "evaluation.average_precision",
     "build_records": "convert.build",
+    "build_model": "model.networks",
     "build_vgg16": "model.vgg16",
     "epoch_steps": "pipeline.dataset",
     "eval_dataset": "pipeline.dataset",

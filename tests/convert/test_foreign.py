@@ -182,6 +182,7 @@ def test_the_labels_made_of_objects_are_those_that_our_records_hold(tmp_path: Pa
         (example(["dog"], encoded=encode(draw_noise(32, 24), "JPEG")[:-200]), "truncated or damaged JPEG"),
         (example(["dog"], width=31), "are 31 x 24, its image is 32 x 24"),
         (example(["dog"], [1, 2]), "class/label has 2 values for 1 objects"),
+        (example(object__class__text=[b"d\xf6g"]), "class/text is no UTF-8 text"),
         (b"\xff\xff", "not a tf.train.Example"),
     ],
 )

@@ -53,7 +53,12 @@ def fuzz_index(data: bytes) -> None:
         (index,) = folder.glob("*.idx")
         index.write_bytes(data)
         for split in read_manifest(folder).splits.values():
-            assert (find_faults(folder, split, check="checksums") == []) == (data.split() == _SOUND["index"].split())
+            same = [*map(int, data.split())] == [*map(int, _SOUND["index"].split())] if _is_numbers(data) else False
+            assert (find_faults(folder, split, check="checksums") == []) == same
+
+
+def _is_numbers(data: bytes) -> bool:
+    return all(part.isascii() and part.isdigit() for part in data.split())
 
 
 def fuzz_shard(data: bytes) -> None:

@@ -162,6 +162,7 @@ def _tell_changes() -> None:
 def _build_learner(strategy: tf.distribute.Strategy, source: SplitSource) -> Learner:
     import keras
 
+    from voc_tfdata.model.networks import find_head
     from voc_tfdata.training import hosts
     from voc_tfdata.training.learner import Learner
     from voc_tfdata.training.losses import weight_positives
@@ -169,18 +170,22 @@ def _build_learner(strategy: tf.distribute.Strategy, source: SplitSource) -> Lea
 
     counts = counts_as_read(*count_labels(source), difficult=flag.DIFFICULT.value)
     model, optimizer = _build_model(strategy, counts)
+    make_step = partial(
+        make_train_step,
+        model,
+        optimizer,
+        strategy,
+        positive_weight=weight_positives(counts) if flag.POSITIVE_WEIGHT.value else None,
+        label_smoothing=flag.LABEL_SMOOTHING.value,
+        jit_compile=bool(flag.JIT_COMPILE.value),
+    )
     needs_copy = hosts.count_hosts(strategy) > 1 and hosts.is_chief(strategy)
     return Learner(
         model,
         optimizer,
-        make_train_step(
-            model,
-            optimizer,
-            strategy,
-            positive_weight=weight_positives(counts) if flag.POSITIVE_WEIGHT.value else None,
-            label_smoothing=flag.LABEL_SMOOTHING.value,
-            jit_compile=bool(flag.JIT_COMPILE.value),
-        ),
+        make_step(),
+        freeze_steps=flag.FREEZE_EPOCHS.value * _loop_settings(strategy, source).steps_per_epoch,
+        frozen_step=make_step(variables=find_head(model)) if flag.FREEZE_EPOCHS.value else None,
         class_names=source.classes,
         resize=flag.RESIZE.value,
         weights=flag.WEIGHTS.value,
@@ -190,14 +195,17 @@ def _build_learner(strategy: tf.distribute.Strategy, source: SplitSource) -> Lea
 
 
 def _build_model(strategy: tf.distribute.Strategy, counts: LabelCounts) -> tuple[keras.Model, keras.Optimizer]:
-    from voc_tfdata.model.vgg16 import build_vgg16, set_prior
+    from voc_tfdata.model.networks import build_model, find_backbone
+    from voc_tfdata.model.vgg16 import set_prior
     from voc_tfdata.training.losses import class_frequencies
     from voc_tfdata.training.optimizers import build_optimizer
 
     with strategy.scope():
-        model = build_vgg16(
+        model = build_model(
+            flag.MODEL.value,
             len(counts.positives),
             flag.IMAGE_SIZE.value,
+            pooling=flag.POOLING.value,
             batch_norm=flag.BATCH_NORM.value,
             dropout=flag.DROPOUT.value,
             weights=flag.WEIGHTS.value,
@@ -212,8 +220,10 @@ def _build_model(strategy: tf.distribute.Strategy, counts: LabelCounts) -> tuple
             weight_decay=flag.WEIGHT_DECAY.value,
             clip_norm=flag.CLIP_NORM.value,
             loss_scaling=flag.PRECISION.value == "mixed_float16",
+            variables=model.trainable_variables,
+            slow=find_backbone(model) if flag.BACKBONE_RATE.value != 1 else (),
+            slow_factor=flag.BACKBONE_RATE.value,
         )
-        optimizer.build(model.trainable_variables)
     return model, optimizer
 
 

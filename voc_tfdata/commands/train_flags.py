@@ -46,7 +46,19 @@ DATA_SERVICE = flags.DEFINE_string(
     "data_service", "", "grpc://host:port of voc_tfdata data-service, whose workers make the training batches."
 )
 
-WEIGHTS = flags.DEFINE_string("weights", "none", "none, imagenet, or an .h5 file of keras.applications' VGG16.")
+MODEL = flags.DEFINE_string(
+    "model",
+    "vgg16",
+    "vgg16, a network of keras.applications in lower case (resnet50, efficientnetv2b0 ...), or FILE.py:FUNCTION.",
+)
+POOLING = flags.DEFINE_enum("pooling", "avg", ["avg", "max"], "Of the last feature map; vgg16 flattens it.")
+WEIGHTS = flags.DEFINE_string("weights", "none", "none, imagenet, or a file of weights of this network.")
+FREEZE_EPOCHS = flags.DEFINE_integer(
+    "freeze_epochs", 0, "First epochs, which train the outputs only and leave the pretrained part as it is.", 0
+)
+BACKBONE_RATE = flags.DEFINE_float(
+    "backbone_rate", 1.0, "Learning rate of the pretrained part, as a share of --learning_rate.", 0.0, 1.0
+)
 BATCH_NORM = flags.DEFINE_bool("batch_norm", False, "Batch normalisation after convolutions, He initialisation.")
 DROPOUT = flags.DEFINE_float("dropout", 0.0, "Dropout rate of the two hidden layers.", 0.0, 0.99)
 
@@ -100,13 +112,14 @@ PROFILE = flags.DEFINE_bool("profile", False, "Write a TensorBoard profile of te
 
 # A run with another value here is another run: it does not go on from the state of this one.
 _IDENTITY = (
-    "train_split val_split difficult definition image_size resize augment color_jitter weights batch_norm dropout "
+    "train_split val_split difficult definition image_size resize augment color_jitter model pooling weights "
+    "batch_norm freeze_epochs dropout "
     "prior_bias batch_size optimizer monitor seed precision"
 ).split()
 # These may change when a run goes on, and change what comes out of it: it says so.
 _TELLING = (
-    "learning_rate warmup_steps cosine_decay weight_decay clip_norm positive_weight label_smoothing epochs max_steps "
-    "patience deterministic jit_compile"
+    "learning_rate backbone_rate warmup_steps cosine_decay weight_decay clip_norm positive_weight label_smoothing "
+    "epochs max_steps patience deterministic jit_compile"
 ).split()
 
 
@@ -124,6 +137,10 @@ def check_flags() -> None:
         raise ValueError(
             f"--weights={WEIGHTS.value} --batch_norm: these weights are of VGG16 without it; leave one out"
         )
+    if BATCH_NORM.value and MODEL.value != "vgg16":
+        raise ValueError(f"--batch_norm is an option of vgg16; {MODEL.value} has its own")
+    if FREEZE_EPOCHS.value and WEIGHTS.value == "none":
+        raise ValueError(f"--freeze_epochs={FREEZE_EPOCHS.value} would freeze weights that are random; give --weights")
     if not EVAL_ONLY.value:
         find_cluster(STRATEGY.value)
     if CHECKPOINT.value and not EVAL_ONLY.value:

@@ -234,7 +234,11 @@ def _objects_of(fields: dict[str, list[Any]], where: str) -> tuple[tuple[str, in
         if len(values) not in (0, count):
             raise BadFileError(where, f"image/object/{name} has {len(values)} values for {count} objects; correct them")
     texts, labels, difficult = texts or [b""] * count, labels or [-1] * count, difficult or [0] * count
-    return tuple((_text_of([t]), int(n), bool(d)) for t, n, d in zip(texts, labels, difficult, strict=True))
+    try:
+        names = [text.decode() for text in texts]
+    except (UnicodeDecodeError, AttributeError) as err:
+        raise BadFileError(where, "image/object/class/text is no UTF-8 text; write it again") from err
+    return tuple((t, int(n), bool(d)) for t, n, d in zip(names, labels, difficult, strict=True))
 
 
 def _only(fields: dict[str, list[Any]], name: str, where: str) -> Any:
@@ -245,7 +249,11 @@ def _only(fields: dict[str, list[Any]], name: str, where: str) -> Any:
 
 
 def _text_of(values: list[Any] | None) -> str:
-    return values[0].decode("utf-8", "replace") if values and isinstance(values[0], bytes) else ""
+    """Returns the text of a field, "" if it has none that is UTF-8."""
+    try:
+        return values[0].decode() if values and isinstance(values[0], bytes) else ""
+    except UnicodeDecodeError:
+        return ""
 
 
 def _find_classes(names: Counter[str], classes: Sequence[str] | None) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def run_steps(
             if profile_dir and state.step - first == _PROFILED[0]:
                 tf.profiler.experimental.start(profile_dir)
             learner.optimizer.learning_rate = learning_rate(state.step)
-            sums += tf.cast(learner.train_step(images, labels), tf.float64)
+            sums += tf.cast(learner.do_step(state.step, images, labels), tf.float64)
             state.step += 1
             bar.update()
             if profile_dir and state.step - first == min(_PROFILED[1], until - first) > _PROFILED[0]:

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from voc_tfdata.training.hosts import count_hosts, is_chief
+from voc_tfdata.training.optimizers import reset_optimizer
 
 TrainStep = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -29,7 +30,17 @@ class Learner:
     resize: str = "bilinear"  # how images are resized, kept in best.keras
     weights: str = "none"  # that the model started from, kept in best.keras
     strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy)  # it was made under
+    freeze_steps: int = 0  # first steps, which train the head only
+    frozen_step: TrainStep | None = None  # what does them
     local_model: keras.Model | None = None  # with several hosts, on the chief
+
+    def do_step(self, step: int, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Does a step of the run; see make_train_step. The optimizer begins anew where the whole model is let loose."""
+        if self.frozen_step is not None and step < self.freeze_steps:
+            return self.frozen_step(images, labels)
+        if step == self.freeze_steps > 0:
+            reset_optimizer(self.optimizer)
+        return self.train_step(images, labels)
 
     @property
     def variables(self) -> list[keras.Variable]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -18,6 +20,9 @@ def build_optimizer(
     weight_decay: float = 0.0,
     clip_norm: float = 0.0,
     loss_scaling: bool = False,
+    variables: Sequence[keras.Variable] = (),
+    slow: Sequence[keras.Variable] = (),
+    slow_factor: float = 1.0,
 ) -> keras.Optimizer:
     """Returns a Keras optimizer with Keras' defaults for whatever is not given.
 
@@ -27,27 +32,67 @@ def build_optimizer(
       weight_decay: decoupled, of kernels only (no bias, no batch normalisation); 0 is none.
       clip_norm: the gradient of all weights together is scaled down to this length if it is longer; 0 is never.
       loss_scaling: dynamic, as float16 needs.
+      variables: to be trained; the optimizer is built for them. Without them it is left to its first use.
+      slow: those of them whose learning rate is multiplied by slow_factor; their weight decay is not.
+      slow_factor: 0..1.
 
     Raises:
       ValueError: another name.
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"optimizer={name!r}; allowed: {', '.join(OPTIMIZERS)}")
-    options = {
+    options: dict[str, Any] = {
         "learning_rate": learning_rate,
         "global_clipnorm": clip_norm or None,
         # AdamW insists on a number, and its own default is not 0.
         "weight_decay": weight_decay if weight_decay or name == "adamw" else None,
         "name": name,
     }
+    kinds: dict[str, type[keras.Optimizer]] = {
+        "rmsprop": keras.optimizers.RMSprop,
+        "sgd": keras.optimizers.SGD,
+        "adam": keras.optimizers.Adam,
+        "adamw": keras.optimizers.AdamW,
+    }
     if name == "sgd":
-        optimizer = keras.optimizers.SGD(momentum=SGD_MOMENTUM, nesterov=True, **options)
-    else:
-        kinds = {"rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}
-        optimizer = kinds[name](**options)
+        options |= {"momentum": SGD_MOMENTUM, "nesterov": True}
+    kind = kinds[name]
+    if slow_factor != 1:
+        paths = {variable.path for variable in slow}
+        kind = _slow_down(kind, {n for n, variable in enumerate(variables) if variable.path in paths}, slow_factor)
+    optimizer = kind(**options)
     if weight_decay:
         optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
-    return keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale") if loss_scaling else optimizer
+    if loss_scaling:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
+    if variables:
+        optimizer.build(variables)
+    return optimizer
+
+
+def reset_optimizer(optimizer: keras.Optimizer) -> None:
+    """Forgets all moments and the number of steps, as a new optimizer has none; the scale of the loss stays."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    for variable in inner.variables:
+        if variable.path != inner._learning_rate.path:
+            variable.assign(keras.ops.zeros_like(variable))
+
+
+def _slow_down(kind: type[keras.Optimizer], slow: set[int], factor: float) -> type[keras.Optimizer]:
+    """Returns an optimizer class that multiplies the learning rate of some variables by a factor.
+
+    Args:
+      kind: any of Keras.
+      slow: numbers of those variables, in the order in which the optimizer is built.
+      factor: 0..1.
+    """
+
+    class SlowedDown(kind):  # type: ignore[misc, valid-type]
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            is_slow = self._get_variable_index(variable) in slow
+            super().update_step(gradient, variable, learning_rate * factor if is_slow else learning_rate)
+
+    return SlowedDown
 
 
 def learning_rate_at(step: int, *, peak: float, warmup_steps: int, total_steps: int, cosine_decay: bool) -> float:

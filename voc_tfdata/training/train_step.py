@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -21,6 +21,7 @@ def make_train_step(
     positive_weight: npt.NDArray[np.float32] | None = None,
     label_smoothing: float = 0.0,
     jit_compile: bool = False,
+    variables: Sequence[keras.Variable] | None = None,
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Returns a function that updates the model on a batch.
 
@@ -28,12 +29,13 @@ def make_train_step(
     is split over devices does not change it.
 
     Args:
-      model: of build_vgg16, made under the strategy.
+      model: of build_model, made under the strategy.
       optimizer: made and built under the strategy; its learning rate is set from outside.
       strategy: of choose_strategy.
       positive_weight: see cross_entropy_sums.
       label_smoothing: see cross_entropy_sums.
       jit_compile: whether XLA compiles the step.
+      variables: what the step updates, of those that the optimizer was built with; by default all.
 
     Returns:
       Function of (images uint8 [B, S, S, 3], labels float32 [B, C] of 1, 0, -1), or their per-replica values, that
@@ -42,6 +44,7 @@ def make_train_step(
     to_logits = with_logits(model)
     scale_loss = optimizer.scale_loss if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else tf.identity
     inner = getattr(optimizer, "inner_optimizer", optimizer)
+    trained = list(model.trainable_variables if variables is None else variables)
     replicas = strategy.num_replicas_in_sync
     clip_norm = inner.global_clipnorm
     if clip_norm and replicas > 1:
@@ -56,12 +59,12 @@ def make_train_step(
             )
             counted_everywhere = replica.all_reduce(tf.distribute.ReduceOp.SUM, counted)
             share = scale_loss(loss / tf.maximum(counted_everywhere, 1.0))  # of the batch's loss
-        gradients = tape.gradient(share, model.trainable_variables)
+        gradients = tape.gradient(share, trained)
         if clip_norm and replicas > 1:
             # Keras clips on each replica before it adds up, so each gets the mean gradient and a share of the limit:
             # what it adds up is the gradient of the whole batch, clipped at the limit.
             gradients = replica.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
-        optimizer.apply(gradients, model.trainable_variables)
+        optimizer.apply(gradients, trained)
         pictures = tf.cast(tf.shape(labels)[0], tf.float32)
         return tf.stack([loss, count_right(labels, logits), counted, pictures])
 
