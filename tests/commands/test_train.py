@@ -168,7 +168,10 @@ def test_evaluation_alone_gives_the_same_numbers_beside_the_first_report(finishe
     done = run(f"--records={records}", f"--out_dir={finished}", "--eval_only")
     assert done.returncode == 0, done.stderr
     folder = finished / "evaluation_test"
-    assert (folder / "metrics.json").read_bytes() == (finished / "metrics.json").read_bytes()
+    first, second = (json.loads((path / "metrics.json").read_text()) for path in (finished, folder))
+    # Another process may add up in another order on some processors.
+    assert second.pop("loss") == pytest.approx(first.pop("loss"), rel=1e-5)
+    assert first == second
     assert (finished / "report.html").read_bytes() == before
     facts = (folder / "report.html").read_text()
     assert "image_size: 32\n" in facts and "batch_norm: False" in facts and "--image_size=224" not in facts

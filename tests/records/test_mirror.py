@@ -55,7 +55,8 @@ def uri(s3: S3, noisy_records: Path) -> str:
 
 
 def mirrored_files(folder: Path) -> dict[str, bytes]:
-    return {name: data for name, data in files_in(folder).items() if name != ".lock"}
+    """Returns what a mirror is to hold: neither its lock nor what is for people only."""
+    return {name: data for name, data in files_in(folder).items() if name not in (".lock", "dataset.html")}
 
 
 def shard_reads(requests: list[str]) -> list[str]:
@@ -86,7 +87,7 @@ def test_a_mirror_is_the_records_byte_for_byte(s3: S3, uri: str, noisy_records: 
     folder = localize(f"{uri}/", tmp_path / "cache")
     assert folder.parent == tmp_path / "cache"
     assert folder.name == f"{uri.rpartition('/')[2]}-{read_manifest(noisy_records).checksum[:12]}"
-    assert mirrored_files(folder) == files_in(noisy_records)
+    assert mirrored_files(folder) == mirrored_files(noisy_records)
 
 
 def test_a_complete_mirror_costs_one_request_for_the_manifest(s3: S3, uri: str, tmp_path: Path) -> None:
@@ -100,7 +101,7 @@ def test_http_is_mirrored_too(s3: S3, noisy_records: Path, tmp_path: Path) -> No
     with run_http(tmp_path, noisy_records.parent) as web:
         folder = localize(f"{web.url}/records", tmp_path / "cache")
     assert folder.name.startswith("records-")
-    assert mirrored_files(folder) == files_in(noisy_records)
+    assert mirrored_files(folder) == mirrored_files(noisy_records)
 
 
 def test_a_server_that_dies_and_comes_back_is_asked_again(
@@ -110,7 +111,7 @@ def test_a_server_that_dies_and_comes_back_is_asked_again(
     thread = start_again_when_dead(s3.way)
     folder = mirror_records(uri, tmp_path, num_threads=1, retry_wait_s=0.5)
     thread.join()
-    assert mirrored_files(folder) == files_in(noisy_records)
+    assert mirrored_files(folder) == mirrored_files(noisy_records)
 
 
 def test_what_the_s3_client_garbles_after_a_broken_connection_is_read_again(
@@ -119,7 +120,7 @@ def test_what_the_s3_client_garbles_after_a_broken_connection_is_read_again(
     s3.way.restart(f"--cut_after={bytes_into_the_third_shard(noisy_records)}")
     folder = mirror_records(uri, tmp_path, num_threads=1, retry_wait_s=0.01)
     assert f"{SHARDS[2]} is damaged or cut off (corrupted record at" in caplog.text  # else this test tests nothing
-    assert mirrored_files(folder) == files_in(noisy_records)
+    assert mirrored_files(folder) == mirrored_files(noisy_records)
 
 
 def test_a_server_that_stays_dead_is_one_line_and_what_is_whole_is_kept(
@@ -142,7 +143,7 @@ def test_a_server_that_stays_dead_is_one_line_and_what_is_whole_is_kept(
     before = len(s3.requests())
     assert mirror_records(uri, tmp_path) == folder
     assert shard_reads(s3.requests()[before:]) == SHARDS[2:]  # only what was missing
-    assert mirrored_files(folder) == files_in(noisy_records)
+    assert mirrored_files(folder) == mirrored_files(noisy_records)
 
 
 def test_http_goes_on_inside_a_shard(s3: S3, tmp_path: Path) -> None:
@@ -221,7 +222,7 @@ def test_a_mirror_that_was_damaged_is_mended_by_what_is_missing(
     before = len(s3.requests())
     assert localize(uri, tmp_path) == folder
     assert shard_reads(s3.requests()[before:]) == [SHARDS[0], SHARDS[2]]
-    assert mirrored_files(folder) == files_in(noisy_records)
+    assert mirrored_files(folder) == mirrored_files(noisy_records)
 
 
 def test_other_records_at_the_same_address_get_another_folder(
@@ -271,7 +272,7 @@ def test_a_second_process_waits_and_takes_over_when_the_first_is_killed(
     second.join(300)
     (folder,) = results
     assert shard_reads(s3.requests()[before:]) == SHARDS[2:]
-    assert mirrored_files(folder) == files_in(noisy_records)
+    assert mirrored_files(folder) == mirrored_files(noisy_records)
 
 
 def wait_for(condition: object) -> None:

@@ -135,7 +135,7 @@ def _how_to_make_it(records_dir: str | Path, is_remote: bool) -> str:
     folder = Path(records_dir)
     if not is_remote and folder.is_dir() and any(is_record_file(name) for name in os.listdir(folder)):
         return (
-            "TFRecords that another program wrote, or an incomplete data set; index those of another program by: "
+            "not a (complete) data set; TFRecords of another program are indexed by: "
             f"voc_tfdata index {records_dir} --split=train --out_dir=records/indexed"
         )
     return f"not a (complete) data set; run: build_tfrecords --voc_root=... --out_dir={records_dir}"

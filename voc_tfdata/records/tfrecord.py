@@ -174,8 +174,11 @@ def _index_faults(path: Path, shard: Shard, shard_path: Path | None) -> list[str
 
 
 def _read_index(path: Path) -> npt.NDArray[np.int64]:
+    data = path.read_bytes()
+    if data.translate(None, b"0123456789 \t\r\n"):
+        raise ValueError(f"{path} holds something else than digits")
     try:
-        numbers = np.array(path.read_text(encoding="ascii").split(), dtype=np.int64)
+        numbers = np.array(data.decode().split(), dtype=np.int64)
     except OverflowError as err:
         raise ValueError(f"{path} holds a number beyond 64 bits") from err
     return numbers.reshape(-1, 2)
