@@ -52,7 +52,9 @@ MODEL = flags.DEFINE_string(
     "vgg16, a network of keras.applications in lower case (resnet50, efficientnetv2b0 ...), or FILE.py:FUNCTION.",
 )
 POOLING = flags.DEFINE_enum("pooling", "avg", ["avg", "max"], "Of the last feature map; vgg16 flattens it.")
-WEIGHTS = flags.DEFINE_string("weights", "none", "none, imagenet, or a file of weights of this network.")
+WEIGHTS = flags.DEFINE_string(
+    "weights", "none", "none, imagenet, or a file of weights of this network; of a FILE.py:FUNCTION what it takes."
+)
 FREEZE_EPOCHS = flags.DEFINE_integer(
     "freeze_epochs", 0, "First epochs, which train the outputs only and leave the pretrained part as it is.", 0
 )
@@ -131,7 +133,8 @@ def check_flags() -> None:
         raise ValueError(f"--learning_rate={LEARNING_RATE.value}; it must be a number above 0")
     if "://" in OUT_DIR.value:
         raise ValueError(f"--out_dir={OUT_DIR.value}; it must be a local folder")
-    if WEIGHTS.value not in ("none", "imagenet") and not Path(WEIGHTS.value).is_file():
+    own = ":" in MODEL.value  # what --weights means is its builder's to say
+    if not own and WEIGHTS.value not in ("none", "imagenet") and not Path(WEIGHTS.value).is_file():
         raise ValueError(f"--weights={WEIGHTS.value}: no such file; give none, imagenet or the path of an .h5 file")
     if WEIGHTS.value != "none" and BATCH_NORM.value:
         raise ValueError(
