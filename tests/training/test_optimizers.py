@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from voc_tfdata.training.optimizers import OPTIMIZERS, build_optimizer, learning_rate_at
+from voc_tfdata.training.optimizers import OPTIMIZERS, build_optimizer, learning_rate_at, reset_optimizer
 
 
 def rates(*steps: int, warmup_steps: int = 0, cosine_decay: bool = False) -> list[float]:
@@ -61,3 +61,35 @@ def test_no_optimizer_decays_weights_unasked() -> None:
 def test_an_unknown_optimizer_is_refused() -> None:
     with pytest.raises(ValueError, match="optimizer='lion'; allowed: rmsprop, sgd, adam, adamw"):
         build_optimizer("lion", learning_rate=0.1)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("loss_scaling", [False, True])
+def test_a_slow_variable_moves_by_its_share_of_the_rate(name: str, loss_scaling: bool) -> None:
+    fast, slow = (keras.Variable([0.0, 0.0], name=f"kernel_{kind}") for kind in ("fast", "slow"))
+    options = {"loss_scaling": loss_scaling, "variables": [fast, slow], "slow": [slow], "slow_factor": 0.25}
+    optimizer = build_optimizer(name, learning_rate=0.1, **options)
+    gradient = keras.ops.convert_to_tensor([1.0, -2.0])
+    for _ in range(3):
+        before = [np.array(variable) for variable in (fast, slow)]
+        optimizer.apply([gradient, gradient], [fast, slow])
+        moved = [np.array(variable) - then for variable, then in zip((fast, slow), before, strict=True)]
+        assert abs(moved[0]).min() > 0
+        np.testing.assert_allclose(moved[1], 0.25 * moved[0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_that_was_reset_is_as_good_as_new(name: str) -> None:
+    ends = []
+    for used in (False, True):
+        variable = keras.Variable([1.0, 1.0], name="kernel")
+        optimizer = build_optimizer(name, learning_rate=0.1, loss_scaling=True, variables=[variable])
+        if used:
+            for _ in range(5):
+                optimizer.apply([keras.ops.convert_to_tensor([3.0, -2.0])], [variable])
+            reset_optimizer(optimizer)
+            variable.assign([1.0, 1.0])
+            assert float(optimizer.inner_optimizer.learning_rate) == pytest.approx(0.1)
+        optimizer.apply([keras.ops.convert_to_tensor([1.0, -1.0])], [variable])
+        ends.append(np.array(variable))
+    np.testing.assert_array_equal(*ends)
