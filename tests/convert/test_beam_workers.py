@@ -45,7 +45,9 @@ def test_the_files_are_those_of_a_local_conversion(tmp_path: Path, options: list
     report = build_records(root, tmp_path / "beam", num_shards=3, runner="DirectRunner", runner_options=options)
     assert report.num_examples == 600
     assert files_in(tmp_path / "beam") == files_in(tmp_path / "local")
-    assert len(files_in(tmp_path / "beam")) == 3 * (3 + 3 + 1) + 1  # of each split shards, indices, ids; a manifest
+    assert (
+        len(files_in(tmp_path / "beam")) == 3 * (3 + 3 + 1) + 2
+    )  # of each split shards, indices, ids; a manifest, a card
 
 
 def test_bad_files_are_all_named_and_nothing_is_written(tmp_path: Path) -> None:

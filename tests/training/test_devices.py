@@ -1,9 +1,11 @@
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import tensorflow as tf
 
+from voc_tfdata.training import devices
 from voc_tfdata.training.devices import (
     choose_jit_compile,
     choose_precision,
@@ -78,3 +80,21 @@ def test_placing_batches_does_not_change_them() -> None:
     batches = tf.data.Dataset.range(5).batch(2)
     placed = list(place_batches(batches, tf.distribute.get_strategy()))
     assert [batch.numpy().tolist() for batch in placed] == [[0, 1], [2, 3], [4]]
+
+
+def test_a_gpu_that_tensorflow_does_not_see_is_told_with_the_command_that_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if Path("/dev/nvidia0").exists() or tf.config.list_physical_devices("GPU"):
+        pytest.skip("there is a GPU")
+    devices.tell_unused_gpu()
+    assert not caplog.messages
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    devices.tell_unused_gpu()
+    assert len(caplog.messages) == 1 and "pip install 'voc_tfdata[cuda]'" in caplog.messages[0]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # hidden on purpose
+    devices.tell_unused_gpu()
+    assert len(caplog.messages) == 1

@@ -80,7 +80,8 @@ def main(argv: list[str]) -> None:
     find_split(read_manifest(_RECORDS.value), _SPLIT.value, _RECORDS.value)
     with quiet_start():
         from voc_tfdata.benchmark.speed import Settings, choose_modes, measure_modes
-
+        from voc_tfdata.training.devices import tell_unused_gpu
+    tell_unused_gpu()
     with tempfile.TemporaryDirectory(prefix="voc_tfdata_benchmark_") as scratch:
         settings = Settings(
             records=_RECORDS.value,

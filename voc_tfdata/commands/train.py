@@ -60,6 +60,7 @@ def main(argv: list[str]) -> int:
         tf.config.experimental.enable_op_determinism()
     # First of all: nothing may touch a device before, so remote records are mirrored after it.
     strategy = devices.choose_strategy(flag.STRATEGY.value, start_timeout_s=flag.START_TIMEOUT.value)
+    devices.tell_unused_gpu()
     lock = lock_folder(flag.OUT_DIR.value) if hosts.is_chief(strategy) else contextlib.nullcontext()
     with lock, hosts.report_lost_hosts(strategy):
         try:

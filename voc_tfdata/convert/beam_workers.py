@@ -36,6 +36,12 @@ _TASKS_PER_ELEMENT = 4  # so many chunks of images (256) are one piece of work f
 # What does the work of "DirectRunner". By that name Beam would first download another program, Prism.
 _DIRECT = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 _LOCAL_RUNNERS = ("direct", "directrunner", "prismrunner")
+# Runners that Beam has, but not by these names.
+_RUNNERS = {
+    "direct": _DIRECT,
+    "directrunner": _DIRECT,
+    "daskrunner": "apache_beam.runners.dask.dask_runner.DaskRunner",
+}
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -61,7 +67,7 @@ def start_beam(runner: str, options: Sequence[str], *, shared_dir: str = "", mus
         raise ValueError(
             f"--runner={runner} works on other machines; give --shared_dir, a folder that they see at the same path"
         )
-    pipeline_options = _read_options(_DIRECT if runner.lower() in _LOCAL_RUNNERS[:2] else runner, options)
+    pipeline_options = _read_options(_RUNNERS.get(runner.lower(), runner), options)
     if shared_dir:
         Path(shared_dir).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="voc_tfdata_beam_", dir=shared_dir or None) as folder, _importable():
@@ -140,13 +146,14 @@ def _read_options(runner: str, options: Sequence[str]) -> Any:
             from apache_beam.runners import create_runner
     except ImportError as err:
         raise ImportError("--runner needs Apache Beam: pip install 'voc_tfdata[beam]'") from err
+    try:
+        create_runner(runner)  # first: its module brings its options
+    except (ValueError, ImportError, AttributeError) as err:
+        extra = "; pip install 'voc_tfdata[dask]'" if "dask" in runner else ""
+        raise ValueError(f"--runner={runner}: {err}{extra}") from err
     read = PipelineOptions([f"--runner={runner}", *options])
     if unknown := read.get_all_options(retain_unknown_options=True).keys() - PipelineOptions([]).get_all_options():
         raise ValueError(f"Beam knows no option --{', --'.join(sorted(unknown))}")
-    try:
-        create_runner(runner)
-    except (ValueError, ImportError) as err:
-        raise ValueError(f"--runner={runner}: {err}") from err
     return read
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +39,16 @@ def choose_precision(precision: str = "auto") -> str:
         return precision_of_gpus(capabilities)
     cpuinfo = Path("/proc/cpuinfo")
     return precision_of_cpu(cpuinfo.read_text() if cpuinfo.is_file() else "")
+
+
+def tell_unused_gpu() -> None:
+    """Logs that an NVIDIA GPU is there which TensorFlow does not see, and the command that helps."""
+    if tf.config.list_physical_devices("GPU") or os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
+        return  # seen, or hidden on purpose
+    if Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi"):
+        logging.warning(
+            "an NVIDIA GPU is there, but TensorFlow sees none and computes on the CPU: pip install 'voc_tfdata[cuda]'"
+        )
 
 
 def precision_of_gpus(capabilities: list[tuple[int, int] | None]) -> str:
