@@ -1,0 +1,77 @@
+"""Conversion on a Dask cluster of real processes, one of which is killed on the way. Needs the extra `dask`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.convert.test_beam_workers import write_kit
+from tests.devkit_fixture import files_in
+from tests.paths import ROOT
+from voc_tfdata.convert.build import build_records
+
+pytest.importorskip("apache_beam", reason="Apache Beam is not installed: pip install 'voc_tfdata[dask]'")
+pytest.importorskip("distributed", reason="Dask is not installed: pip install 'voc_tfdata[dask]'")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def cluster(folder: Path, *, workers: int) -> Iterator[tuple[str, list[subprocess.Popen]]]:
+    """Yields the address of a scheduler and the processes of its workers."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    options = {"cwd": folder, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    dask = [sys.executable, "-m", "dask"]
+    port = address.rpartition(":")[2]
+    processes = [
+        subprocess.Popen([*dask, "scheduler", "--host=127.0.0.1", f"--port={port}", "--no-dashboard"], **options)
+    ]
+    try:
+        for _ in range(workers):
+            command = [*dask, "worker", address, "--nthreads=1", "--no-nanny", "--no-dashboard"]
+            processes.append(subprocess.Popen(command, **options))
+        from distributed import Client
+
+        with Client(address, timeout=60) as client:
+            client.wait_for_workers(workers, timeout=60)
+        yield address, processes[1:]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def convert(root: Path, out: Path, shared: Path, address: str) -> subprocess.Popen:
+    command = [sys.executable, "tools/build_tfrecords.py", f"--voc_root={root}", f"--out_dir={out}", "--num_shards=3"]
+    command += ["--runner=DaskRunner", f"--shared_dir={shared}", "--", f"--dask_client_address={address}"]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["undisturbed", "a worker killed"])
+def test_the_files_are_those_of_a_local_conversion(tmp_path: Path, kill: bool) -> None:
+    root = write_kit(tmp_path / "VOC", count=1500)
+    build_records(root, tmp_path / "local", num_shards=3, num_workers=1)
+    with cluster(tmp_path, workers=2) as (address, workers):
+        done = convert(root, tmp_path / "dask", tmp_path / "shared", address)
+        if kill:
+            ends_at = time.monotonic() + 60
+            while not list((tmp_path / "shared").glob("*/*/results-*")) and time.monotonic() < ends_at:
+                time.sleep(0.005)
+            workers[0].send_signal(signal.SIGKILL)
+        _, errors = done.communicate(timeout=120)
+    assert done.returncode == 0, errors
+    assert files_in(tmp_path / "dask") == files_in(tmp_path / "local")
