@@ -126,17 +126,10 @@ def train_dataset(
         drop_remainder=drop_remainder,
         num_draws=loading.count_draws(augment, color_jitter, cache),
     )
-    if cache == "decoded":
-        store = store_batches.open_split_store(source, delivery, cache_dir=cache_dir, check=check)
-
-        def load(steps: tf.data.Dataset) -> tf.data.Dataset:
-            return store_batches.gather_planned(store, steps, plan, delivery, partial=partial)
-    else:
-        index, share = open_split(source, check=check), order.host_share(batch_size, (host, num_hosts))
-
-        def load(steps: tf.data.Dataset) -> tf.data.Dataset:
-            return loading.load_planned(steps, plan, index, delivery, share=share, partial=partial)
-
+    share = order.host_share(batch_size, (host, num_hosts))
+    load = _make_loader(
+        source, plan, delivery, share=share, partial=partial, cache=cache, cache_dir=cache_dir, check=check
+    )
     if data_service:
         threads = delivery.num_threads
         ds = distribute_steps(lambda steps: set_threads(load(steps), threads), data_service, start_step=start_step)
@@ -144,6 +137,25 @@ def train_dataset(
         ds = load(tf.data.Dataset.counter(start_step))
     ds = ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     return _finish(ds, source, delivery, with_ids=with_ids)
+
+
+def _make_loader(
+    source: SplitSource,
+    plan: Callable[[tf.Tensor], loading.StepPlan],
+    delivery: loading.Delivery,
+    *,
+    share: int,
+    partial: bool,
+    cache: str,
+    cache_dir: str | Path | None,
+    check: str,
+) -> Callable[[tf.data.Dataset], tf.data.Dataset]:
+    """Returns the function from steps to batches: out of the decoded store, or of the records."""
+    if cache == "decoded":
+        store = store_batches.open_split_store(source, delivery, cache_dir=cache_dir, check=check)
+        return lambda steps: store_batches.gather_planned(store, steps, plan, delivery, partial=partial)
+    index = open_split(source, check=check)
+    return lambda steps: loading.load_planned(steps, plan, index, delivery, share=share, partial=partial)
 
 
 def _plan_steps(
