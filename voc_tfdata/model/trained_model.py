@@ -16,7 +16,7 @@ import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -114,11 +114,27 @@ def decode_jpegs(jpegs: tf.Tensor, image_size: int, *, resize: str) -> tf.Tensor
     )
 
 
+def in_float32(model: keras.Model) -> keras.Model:
+    """Returns a model of the same layers and weights that computes in float32: mixed precision is for training."""
+    mixed = ("mixed_bfloat16", "mixed_float16")
+
+    def replace(config: Any) -> Any:
+        if isinstance(config, dict):
+            return {key: replace(value) for key, value in config.items()}
+        if isinstance(config, (list, tuple)):
+            return type(config)(map(replace, config))
+        return "float32" if config in mixed else config
+
+    twin = type(model).from_config(replace(model.get_config()))
+    twin.set_weights(model.get_weights())
+    return twin
+
+
 def write_saved_model(trained: TrainedModel, out_dir: str | Path) -> None:
     """Writes a SavedModel whose serving signature takes JPEG bytes and gives the probability of each class.
 
-    Signature "serving_default": jpeg (string [N], upright, grey or RGB) -> {class name: float32 [N]}. It is written
-    under a temporary name and renamed.
+    It computes in float32, whatever the precision of the training. Signature "serving_default": jpeg (string [N],
+    upright, grey or RGB) -> {class name: float32 [N]}. It is written under a temporary name and renamed.
 
     Args:
       trained: of load_model.
@@ -131,12 +147,12 @@ def write_saved_model(trained: TrainedModel, out_dir: str | Path) -> None:
     if out_dir.exists():
         raise FileExistsError(f"{out_dir} exists already; delete it or take another --out_dir")
     module = tf.Module()
-    module.model = trained.model  # the signature's variables are saved through it
+    module.model = model = in_float32(trained.model)  # the signature's variables are saved through it
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="jpeg")], autograph=False)
     def serve(jpeg: tf.Tensor) -> dict[str, tf.Tensor]:
         images = decode_jpegs(jpeg, trained.image_size, resize=trained.resize)
-        probabilities = trained.model(images, training=False)
+        probabilities = model(images, training=False)
         return {name: probabilities[:, c] for c, name in enumerate(trained.class_names)}
 
     temporary = out_dir.with_name(f".{out_dir.name}.tmp")
