@@ -96,3 +96,14 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     done = predict("--checkpoint=none.keras", tmp_path / "pipe.jpg", cwd=tmp_path)
     assert done.returncode == 1 and "pipe.jpg is no file (a pipe, a device?)" in done.stderr
+
+
+def test_an_image_of_a_format_that_is_not_read_is_named_and_not_passed_over(checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    draw_quarters().save(folder / "a.jfif", "JPEG")
+    done = predict(f"--checkpoint={checkpoint}", "folder", cwd=tmp_path)
+    assert done.returncode == 1 and "phone.HEIC" in done.stderr and "HEIC" in done.stderr and "convert" in done.stderr
+    done = predict(f"--checkpoint={checkpoint}", "folder", "--on_error=skip", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.startswith("folder/a.jfif: red 1.00") and "phone.HEIC" in done.stderr

@@ -15,7 +15,7 @@ from absl import flags, logging
 from voc_tfdata.commands.command_line import run_command
 from voc_tfdata.devkit.image_formats import quiet_pillow
 from voc_tfdata.devkit.images import load_upright_jpeg
-from voc_tfdata.devkit.layout import PICTURE_SUFFIXES
+from voc_tfdata.devkit.layout import PICTURE_SUFFIXES, UNREAD_SUFFIXES
 from voc_tfdata.devkit.source_files import BadFileError, as_bad_file
 from voc_tfdata.quiet import quiet_start
 
@@ -81,7 +81,8 @@ def find_pictures(arguments: Sequence[str]) -> list[Path]:
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
+            suffixes = (*PICTURE_SUFFIXES, *UNREAD_SUFFIXES)  # those too: they are told of, not passed over
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
             if not found:
                 raise ValueError(f"{path} holds no image ({', '.join(PICTURE_SUFFIXES)})")
             paths += found

@@ -20,6 +20,8 @@ from pathlib import Path
 from absl import logging
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm")
+# Of images that are refused by name, with how to convert them: see image_formats.
+UNREAD_SUFFIXES = (".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2")
 _ANNOTATIONS = ("annotations",)
 _IMAGES = ("jpegimages", "images")
 _SPLITS = {"train": "train", "valid": "val", "val": "val", "test": "test"}
