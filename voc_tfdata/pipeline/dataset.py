@@ -117,7 +117,6 @@ def train_dataset(
         difficult=difficult,
         num_threads=num_threads or count_cores(),
     )
-
     plan = _plan_steps(
         source.num_examples,
         batch_size=batch_size,
