@@ -24,17 +24,12 @@ from voc_tfdata.commands import train_flags as flag
 from voc_tfdata.commands.command_line import check_no_arguments, run_command
 from voc_tfdata.commands.model_evaluation import evaluate_checkpoint, find_label_counts
 from voc_tfdata.commands.recipes import expand_recipe
-from voc_tfdata.evaluation.baselines import LabelCounts, counts_as_read
+from voc_tfdata.commands.train_parts import build_learner, loop_settings, make_batches, make_validation
 from voc_tfdata.quiet import quiet_start
 from voc_tfdata.records.split_source import SplitSource, count_labels, find_source
 
 if TYPE_CHECKING:
-    import keras
     import tensorflow as tf
-
-    from voc_tfdata.evaluation.predictions import Predictions
-    from voc_tfdata.training.learner import Learner
-    from voc_tfdata.training.loop import LoopSettings
 
 
 def main(argv: list[str]) -> int:
@@ -90,8 +85,8 @@ def _train(strategy: tf.distribute.Strategy, source: SplitSource) -> None:
     _tell_changes()
     text = flag.format_flags()
     out_dir = prepare_folder(flag.OUT_DIR.value, identity, strategy, flags_text=text, resume=flag.RESUME.value)
-    learner = _build_learner(strategy, source)
-    settings = _loop_settings(strategy, source)
+    learner = build_learner(strategy, source)
+    settings = loop_settings(strategy, source)
     logging.info(
         "%d images, %d steps per epoch; %s; devices: %d, hosts: %d",
         source.num_examples,
@@ -111,8 +106,8 @@ def _train(strategy: tf.distribute.Strategy, source: SplitSource) -> None:
         train(
             learner,
             settings,
-            make_batches=partial(_make_batches, strategy),
-            validate=_make_validation(learner),
+            make_batches=partial(make_batches, strategy),
+            validate=make_validation(learner),
             learning_rate=rate,
             out_dir=out_dir,
             identity=identity,
@@ -158,141 +153,6 @@ def _tell_changes() -> None:
     if flag.RESUME.value and text.is_file() and (text.parent / "state.npz").exists():
         for change in flag.list_changes(text.read_text(encoding="utf-8")):
             logging.warning("goes on with another flag than before: %s", change)
-
-
-def _build_learner(strategy: tf.distribute.Strategy, source: SplitSource) -> Learner:
-    import keras
-
-    from voc_tfdata.model.networks import find_head
-    from voc_tfdata.training import hosts
-    from voc_tfdata.training.learner import Learner
-    from voc_tfdata.training.losses import weight_positives
-    from voc_tfdata.training.train_step import make_train_step
-
-    counts = counts_as_read(*count_labels(source), difficult=flag.DIFFICULT.value)
-    model, optimizer = _build_model(strategy, counts)
-    make_step = partial(
-        make_train_step,
-        model,
-        optimizer,
-        strategy,
-        positive_weight=weight_positives(counts) if flag.POSITIVE_WEIGHT.value else None,
-        label_smoothing=flag.LABEL_SMOOTHING.value,
-        jit_compile=bool(flag.JIT_COMPILE.value),
-    )
-    needs_copy = hosts.count_hosts(strategy) > 1 and hosts.is_chief(strategy)
-    return Learner(
-        model,
-        optimizer,
-        make_step(),
-        freeze_steps=flag.FREEZE_EPOCHS.value * _loop_settings(strategy, source).steps_per_epoch,
-        frozen_step=make_step(variables=find_head(model)) if flag.FREEZE_EPOCHS.value else None,
-        class_names=source.classes,
-        resize=flag.RESIZE.value,
-        weights=flag.WEIGHTS.value,
-        strategy=strategy,
-        local_model=keras.models.clone_model(model) if needs_copy else None,
-    )
-
-
-def _build_model(strategy: tf.distribute.Strategy, counts: LabelCounts) -> tuple[keras.Model, keras.Optimizer]:
-    from voc_tfdata.model.networks import build_model, find_backbone
-    from voc_tfdata.model.vgg16 import set_prior
-    from voc_tfdata.training.losses import class_frequencies
-    from voc_tfdata.training.optimizers import build_optimizer
-
-    with strategy.scope():
-        model = build_model(
-            flag.MODEL.value,
-            len(counts.positives),
-            flag.IMAGE_SIZE.value,
-            pooling=flag.POOLING.value,
-            batch_norm=flag.BATCH_NORM.value,
-            dropout=flag.DROPOUT.value,
-            weights=flag.WEIGHTS.value,
-            seed=flag.SEED.value,
-            precision=flag.PRECISION.value,
-        )
-        if flag.PRIOR_BIAS.value:
-            set_prior(model, class_frequencies(counts))
-        optimizer = build_optimizer(
-            flag.OPTIMIZER.value,
-            learning_rate=flag.LEARNING_RATE.value,
-            weight_decay=flag.WEIGHT_DECAY.value,
-            clip_norm=flag.CLIP_NORM.value,
-            loss_scaling=flag.PRECISION.value == "mixed_float16",
-            variables=model.trainable_variables,
-            slow=find_backbone(model) if flag.BACKBONE_RATE.value != 1 else (),
-            slow_factor=flag.BACKBONE_RATE.value,
-        )
-    return model, optimizer
-
-
-def _loop_settings(strategy: tf.distribute.Strategy, source: SplitSource) -> LoopSettings:
-    from voc_tfdata.pipeline.order import steps_in_epoch
-    from voc_tfdata.training.loop import LoopSettings
-
-    batch_size, whole = flag.BATCH_SIZE.value, _whole_batches_only(strategy)
-    return LoopSettings(
-        steps_per_epoch=steps_in_epoch(source.num_examples, batch_size, drop_remainder=whole),
-        epochs=flag.EPOCHS.value,
-        max_steps=flag.MAX_STEPS.value,
-        monitor=flag.MONITOR.value,
-        patience=flag.PATIENCE.value,
-        definition=flag.DEFINITION.value,
-        checkpoint_minutes=flag.CHECKPOINT_MINUTES.value,
-        tensorboard=flag.TENSORBOARD.value,
-        profile=flag.PROFILE.value,
-    )
-
-
-def _whole_batches_only(strategy: tf.distribute.Strategy) -> bool:
-    """Returns whether the last, partial batch is left out: of fewer images than devices, one would have none."""
-    return strategy.num_replicas_in_sync > 1
-
-
-def _make_batches(strategy: tf.distribute.Strategy, start_step: int) -> tf.data.Dataset:
-    from voc_tfdata.pipeline.dataset import train_dataset
-    from voc_tfdata.training.devices import place_shards
-
-    def make_shard(shard: tuple[int, int]) -> tf.data.Dataset:
-        return train_dataset(
-            flag.RECORDS.value,
-            flag.TRAIN_SPLIT.value,
-            batch_size=flag.BATCH_SIZE.value,
-            image_size=flag.IMAGE_SIZE.value,
-            seed=flag.SEED.value,
-            start_step=start_step,
-            shard=shard,
-            augment=flag.AUGMENT.value,
-            color_jitter=flag.COLOR_JITTER.value,
-            resize=flag.RESIZE.value,
-            difficult=flag.DIFFICULT.value,
-            cache=flag.CACHE.value,
-            cache_dir=flag.CACHE_DIR.value or None,
-            drop_remainder=_whole_batches_only(strategy),
-            data_service=flag.DATA_SERVICE.value,
-        )
-
-    return place_shards(make_shard, strategy, batch_size=flag.BATCH_SIZE.value)
-
-
-def _make_validation(learner: Learner) -> partial[Predictions]:
-    from voc_tfdata.evaluation.predictions import collect_predictions, make_predictor
-    from voc_tfdata.pipeline.dataset import eval_dataset
-
-    dataset = eval_dataset(
-        flag.RECORDS.value,
-        flag.VAL_SPLIT.value,
-        batch_size=flag.BATCH_SIZE.value,
-        image_size=flag.IMAGE_SIZE.value,
-        resize=flag.RESIZE.value,
-        difficult=flag.DIFFICULT.value,
-        with_ids=True,
-        cache=flag.CACHE.value,
-        cache_dir=flag.CACHE_DIR.value or None,
-    )
-    return partial(collect_predictions, make_predictor(learner.usable_model), dataset)
 
 
 def _evaluate(checkpoint: str, out_dir: Path) -> None:

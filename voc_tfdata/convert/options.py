@@ -77,15 +77,10 @@ def check_options(
         splits_lib.check_split_name(name)
     if len(set(lists)) < len(lists):
         raise ValueError(f"--splits={','.join(lists)} names a list twice")
-    for flag, value in (("num_shards", num_shards), ("num_workers", num_workers)):
-        if value is not None and value < 1:
-            raise ValueError(f"--{flag}={value}: it must be at least 1, or left out")
-    for flag, value in (("store_size", store_size), ("max_pixels", max_pixels)):
-        if value < 1:
-            raise ValueError(f"--{flag}={value}: it must be at least 1 (pixels)")
-    for flag, text, allowed in (("on_error", on_error, ("fail", "skip")), ("store", store, ("original", "resized"))):
-        if text not in allowed:
-            raise ValueError(f"--{flag}={text}: it is one of {', '.join(allowed)}")
+    _check_numbers({"num_shards": num_shards, "num_workers": num_workers}, "at least 1, or left out")
+    _check_numbers({"store_size": store_size, "max_pixels": max_pixels}, "at least 1 (pixels)")
+    _check_word("on_error", on_error, ("fail", "skip"))
+    _check_word("store", store, ("original", "resized"))
     if not classes or len({name.casefold() for name in classes}) < len(classes):
         raise ValueError("the class list is empty or names a class twice (case does not matter)")
     if not runner and (runner_options or shared_dir):
@@ -114,3 +109,14 @@ def check_options(
         runner_options=runner_options,
         shared_dir=shared_dir,
     )
+
+
+def _check_numbers(values: Mapping[str, int | None], rule: str) -> None:
+    for flag, value in values.items():
+        if value is not None and value < 1:
+            raise ValueError(f"--{flag}={value}: it must be {rule}")
+
+
+def _check_word(flag: str, text: str, allowed: tuple[str, ...]) -> None:
+    if text not in allowed:
+        raise ValueError(f"--{flag}={text}: it is one of {', '.join(allowed)}")
