@@ -71,12 +71,7 @@ def check_options(
     default_splits, ignore_lists = not split_ratios and not lists, lists == ("none",)
     if ignore_lists:
         lists = ()
-    if split_ratios and lists:
-        raise ValueError("--split_ratios and --splits exclude each other; give one of them")
-    for name in lists:
-        splits_lib.check_split_name(name)
-    if len(set(lists)) < len(lists):
-        raise ValueError(f"--splits={','.join(lists)} names a list twice")
+    _check_lists(split_ratios, lists)
     _check_numbers({"num_shards": num_shards, "num_workers": num_workers}, "at least 1, or left out")
     _check_numbers({"store_size": store_size, "max_pixels": max_pixels}, "at least 1 (pixels)")
     _check_word("on_error", on_error, ("fail", "skip"))
@@ -109,6 +104,15 @@ def check_options(
         runner_options=runner_options,
         shared_dir=shared_dir,
     )
+
+
+def _check_lists(split_ratios: str | None, lists: tuple[str, ...]) -> None:
+    if split_ratios and lists:
+        raise ValueError("--split_ratios and --splits exclude each other; give one of them")
+    for name in lists:
+        splits_lib.check_split_name(name)
+    if len(set(lists)) < len(lists):
+        raise ValueError(f"--splits={','.join(lists)} names a list twice")
 
 
 def _check_numbers(values: Mapping[str, int | None], rule: str) -> None:
