@@ -27,7 +27,7 @@ import pytest
 from tests.devkit_fixture import draw_noise, encode, sample, write_devkit
 from voc_tfdata.classes import VOC_CLASSES
 from voc_tfdata.convert.build import build_records
-from voc_tfdata.remote import addresses
+from voc_tfdata.remote import back_ends
 
 HOST = "127.0.0.1"
 _SERVER = str(Path(__file__).with_name("loopback_server.py"))
@@ -41,6 +41,9 @@ CLIENT_ENVIRONMENT = {
     "NO_PROXY": HOST,
     "no_proxy": HOST,
 }
+
+BACK_ENDS = ("tensorflow-io", "fsspec")
+ANY_BACK_END = pytest.mark.parametrize("s3", ["any"], indirect=True)
 
 
 @dataclass
@@ -99,6 +102,11 @@ class S3:
 
     store: Server
     way: Server
+    back_end: str = ""  # who talks to it in this test
+
+    def no_connection(self) -> str:
+        """Returns a regular expression for what the back end says of a connection that fails."""
+        return r"curlCode: \d+, .*" if self.back_end == "tensorflow-io" else ".*"
 
     def ask(self, method: str, path: str, data: bytes | None = None) -> bytes:
         """Returns the answer to a request to the server itself: ask("PUT", "bucket/voc/a.txt", b"...")."""
@@ -128,10 +136,6 @@ class S3:
 
 @pytest.fixture(scope="session")
 def s3_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    try:
-        addresses.open_file_system("s3://bucket")
-    except ImportError:
-        pytest.skip("tensorflow-io is not installed, or not for this TensorFlow")
     pytest.importorskip("moto", reason="no S3 server: moto is not installed")
     with run_s3(tmp_path_factory.mktemp("s3")) as s3, pytest.MonkeyPatch.context() as patch:
         for name, value in CLIENT_ENVIRONMENT.items():
@@ -140,9 +144,22 @@ def s3_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
         yield s3
 
 
-@pytest.fixture
-def s3(s3_of_session: S3) -> Iterator[S3]:
-    """An S3 server and its relay; skips, with the reason, where tensorflow-io cannot be loaded."""
+@pytest.fixture(params=BACK_ENDS)
+def s3(request: pytest.FixtureRequest, s3_of_session: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    """An S3 server and its relay, for a test that runs once with each back end, of S3 and of http.
+
+    Parametrized indirectly by ANY_BACK_END, for a test in other processes, it runs once, with that which is installed.
+    Skips, with the reason, what is not installed.
+    """
+    tensorflow_can = back_ends._tensorflow_can("s3")
+    wanted = request.param if request.param in BACK_ENDS else BACK_ENDS[0 if tensorflow_can else 1]
+    if wanted == "tensorflow-io" and not tensorflow_can:
+        pytest.skip("tensorflow-io is not installed, or not for this TensorFlow")
+    if wanted == "fsspec":
+        pytest.importorskip("s3fs")
+        if tensorflow_can:
+            monkeypatch.setattr(back_ends, "_tensorflow_can", lambda scheme: False)
+    s3_of_session.back_end = wanted
     yield s3_of_session
     way = s3_of_session.way
     if way.more or way.process is None or way.process.poll() is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,35 @@ def test_bytes_reach_the_disk_before_the_name_and_the_name_before_the_end(
     files.write_whole(tmp_path / "m.json", "x")
     temporary = f"{tmp_path}/.m.{os.getpid()}.tmp.json"
     assert seen == [("fsync", temporary), ("replace", f"{tmp_path}/m.json"), ("fsync", str(tmp_path))]
+
+
+def test_syncing_flushes_each_file_while_it_is_renamed_and_tells_what_the_disk_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync, go_on, flushed = os.fsync, threading.Event(), []
+
+    def slow_fsync(handle: int) -> None:
+        assert go_on.wait(60)
+        flushed.append(os.readlink(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", slow_fsync)
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+    with files.syncing() as sync:
+        sync(tmp_path / "a")
+        sync(tmp_path / "b")
+        os.rename(tmp_path / "a", tmp_path / "c")
+        assert not flushed
+        go_on.set()
+    assert flushed == [f"{tmp_path}/c", f"{tmp_path}/b"]
+
+    def failing_fsync(handle: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", failing_fsync)
+    with pytest.raises(OSError, match="Input/output error"), files.syncing() as sync:
+        sync(tmp_path / "b")
 
 
 @pytest.mark.parametrize("place", ["folder", "file"])

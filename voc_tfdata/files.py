@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from absl import logging
@@ -60,6 +61,29 @@ def sync_file(path: str | Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def syncing() -> Iterator[Callable[[str | Path], None]]:
+    """Yields a function that begins to flush a file to disk and returns at once; leaving waits for all of them.
+
+    The file may be renamed or removed meanwhile.
+
+    Raises (on leaving):
+      OSError: the bytes of a file cannot be written.
+    """
+
+    def sync(handle: int) -> None:
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    with ThreadPoolExecutor(1) as thread:
+        begun: list[Future[None]] = []
+        yield lambda path: begun.append(thread.submit(sync, os.open(path, os.O_RDONLY)))
+        for future in begun:
+            future.result()
 
 
 def sync_folder(path: str | Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.loopback import CLIENT_ENVIRONMENT, S3
+from tests.loopback import ANY_BACK_END, CLIENT_ENVIRONMENT, S3
 from tests.paths import ROOT
 from voc_tfdata.records.verify import verify_records
 
@@ -23,6 +23,7 @@ def train(s3: S3, tmp_path: Path, records: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.slow
+@ANY_BACK_END
 def test_training_mirrors_the_records_and_exits_with_its_own_status(
     s3: S3, noisy_records: Path, tmp_path: Path
 ) -> None:
@@ -37,6 +38,7 @@ def test_training_mirrors_the_records_and_exits_with_its_own_status(
 
 
 @pytest.mark.slow
+@ANY_BACK_END
 def test_training_on_a_bucket_that_is_not_there_is_one_line_and_status_1(s3: S3, tmp_path: Path) -> None:
     done = train(s3, tmp_path, "s3://no-bucket/voc")
     assert done.returncode == 1

@@ -22,8 +22,9 @@ from voc_tfdata.convert.foreign import index_records
 from voc_tfdata.convert.shards import BadFilesError
 from voc_tfdata.records.examples import _EXAMPLE, complete_labels, decode_example
 from voc_tfdata.records.manifest import read_manifest
-from voc_tfdata.records.tfrecord import frame_record, iterate_ids, iterate_records
+from voc_tfdata.records.tfrecord import iterate_ids, iterate_records
 from voc_tfdata.records.verify import verify_records
+from voc_tfdata.remote.frames import frame_record
 
 CLASSES = ("cat", "dog", "person")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.devkit_fixture import draw_noise, encode, files_in, sample, write_devkit
-from tests.loopback import CLIENT_ENVIRONMENT, S3
+from tests.loopback import ANY_BACK_END, CLIENT_ENVIRONMENT, S3
 from tests.paths import ROOT
 from voc_tfdata.convert.build import BuildReport, build_records
 from voc_tfdata.convert.publish import publish, stage
@@ -270,18 +270,19 @@ def test_a_bucket_gets_the_bytes_of_a_local_build_the_manifest_last(s3: S3, devk
 
 
 def test_another_data_set_there_is_kept_unless_it_may_be_overwritten(s3: S3, devkit: Path, tmp_path: Path) -> None:
-    uri = "s3://bucket/kept"
+    folder = f"bucket/kept-{s3.back_end}"
+    uri = f"s3://{folder}"
     build(devkit, uri, num_shards=3)
-    old = s3.files("bucket/kept")
-    s3.ask("PUT", "bucket/kept/notes.txt", b"of the user")
+    old = s3.files(folder)
+    s3.ask("PUT", f"{folder}/notes.txt", b"of the user")
     with pytest.raises(ValueError, match=f"^{uri} holds another data set .*; add --overwrite to replace it"):
         build(devkit, uri, seed=1)
-    assert s3.files("bucket/kept") == old | {"notes.txt": b"of the user"}
+    assert s3.files(folder) == old | {"notes.txt": b"of the user"}
 
     build(devkit, tmp_path / "new", seed=1, num_shards=1)
     before = len(s3.requests())
     build(devkit, uri, seed=1, num_shards=1, overwrite=True)
-    assert s3.files("bucket/kept") == files_in(tmp_path / "new") | {"notes.txt": b"of the user"}  # nothing stale
+    assert s3.files(folder) == files_in(tmp_path / "new") | {"notes.txt": b"of the user"}  # nothing stale
     changes = [
         line for line in s3.requests()[before:] if line.startswith(("PUT", "DELETE")) and "can_write" not in line
     ]
@@ -314,7 +315,7 @@ def test_a_server_that_dies_while_it_is_written_leaves_no_data_set(s3: S3, devki
     build(devkit, uri, num_shards=2)
     size = len(s3.files("bucket/dies")["manifest.json"])  # it is read twice, to see what is there
     s3.way.restart(f"--die_after={2 * size + 4000}")  # other answers are some 250 bytes: after those that it is gone by
-    with pytest.raises(ConnectionError, match=rf"^{uri}/\S+: curlCode: \d+, .* \(tried 4 times\)$"):
+    with pytest.raises(ConnectionError, match=rf"^{uri}/\S+: {s3.no_connection()} \(tried 4 times\)$"):
         build(devkit, uri, num_shards=2, overwrite=True)
     assert "manifest.json" not in s3.files("bucket/dies")  # the old one went first
     s3.way.restart()
@@ -323,6 +324,7 @@ def test_a_server_that_dies_while_it_is_written_leaves_no_data_set(s3: S3, devki
 
 
 @pytest.mark.slow
+@ANY_BACK_END
 def test_the_command_writes_to_a_bucket_and_exits_with_its_own_status(s3: S3, devkit: Path) -> None:
     environment = os.environ | CLIENT_ENVIRONMENT | {"AWS_ENDPOINT_URL": s3.way.url}
     environment.pop("S3_ENDPOINT", None)

@@ -30,8 +30,9 @@ from voc_tfdata.devkit.unpacking import unpack
 from voc_tfdata.records.card import format_card, read_facts
 from voc_tfdata.records.examples import complete_labels, decode_example, decode_objects
 from voc_tfdata.records.manifest import format_manifest, read_manifest
-from voc_tfdata.records.tfrecord import find_faults, frame_record
+from voc_tfdata.records.tfrecord import find_faults
 from voc_tfdata.records.verify import verify_records
+from voc_tfdata.remote.frames import frame_record
 
 _MAX_PIXELS = 1_000_000  # a flipped bit of a header asks for gigabytes
 

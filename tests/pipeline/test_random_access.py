@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from voc_tfdata.pipeline.random_access import RecordTable, check_records, empty_at_error, fetch_records, record_table
 from voc_tfdata.pipeline.raw_ops import map_inline
-from voc_tfdata.records.tfrecord import FOOTER_BYTES, HEADER_BYTES, SplitIndex, frame_record
+from voc_tfdata.records.tfrecord import SplitIndex
+from voc_tfdata.remote.frames import FOOTER_BYTES, HEADER_BYTES, frame_record
 
 PAYLOADS = [bytes([k]) * size for k, size in enumerate([1, 5, 127, 128, 70_000, 3, 16_384])]  # of two shards: 4 and 3
 PER_SHARD = 4

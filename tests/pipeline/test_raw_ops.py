@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from voc_tfdata.pipeline import raw_ops
 from voc_tfdata.pipeline.raw_ops import map_inline
-from voc_tfdata.records.tfrecord import frame_record
+from voc_tfdata.remote.frames import frame_record
 
 
 @pytest.mark.parametrize("num_calls", [1, 4])

@@ -15,7 +15,7 @@ import pytest
 import voc_tfdata
 from tests.loopback import run_http
 from tests.paths import ROOT
-from voc_tfdata.remote.addresses import open_file_system
+from voc_tfdata.remote.back_ends import find_back_end
 
 HOSTILE: dict[str, Callable[[dict[str, Any], Path], None]] = {
     "ids up": lambda split, out: split.update(ids_file="../../escaped"),
@@ -53,9 +53,9 @@ def test_a_hostile_manifest_is_one_error_and_writes_nothing(
     with pytest.raises(ValueError, match="manifest.json is damaged: splits.train"):
         voc_tfdata.train_dataset(folder)  # read in place: it must not lead out of the folder either
     try:
-        open_file_system("http://host")
+        find_back_end("http://host")
     except ImportError:
-        pytest.skip("tensorflow-io is not installed, or not for this TensorFlow")
+        pytest.skip("nothing that reads http:// is installed")
     with run_http(tmp_path, folder) as web:
         for call in (
             lambda: voc_tfdata.train_dataset(web.url, cache_dir=tmp_path / "a" / "cache"),
@@ -71,9 +71,9 @@ def test_a_hostile_manifest_is_one_error_and_writes_nothing(
 @pytest.mark.parametrize("command", ["inspect", "train"])
 def test_the_commands_say_it_in_one_line(serve: Callable[[str], Path], tmp_path: Path, command: str) -> None:
     try:
-        open_file_system("http://host")
+        find_back_end("http://host")
     except ImportError:
-        pytest.skip("tensorflow-io is not installed, or not for this TensorFlow")
+        pytest.skip("nothing that reads http:// is installed")
     folder = serve("ids up")
     with run_http(tmp_path, folder) as web:
         arguments = [web.url] if command == "inspect" else [f"--records={web.url}", f"--out_dir={tmp_path / 'run'}"]

@@ -18,12 +18,13 @@ from subprocess import PIPE
 import pytest
 
 from tests.devkit_fixture import files_in
-from tests.loopback import CLIENT_ENVIRONMENT, S3, run_http, start_again_when_dead
+from tests.loopback import ANY_BACK_END, CLIENT_ENVIRONMENT, S3, run_http, start_again_when_dead
 from tests.paths import ROOT
 from voc_tfdata.records import tfrecord
 from voc_tfdata.records.manifest import format_manifest, read_manifest
 from voc_tfdata.records.mirror import localize, mirror_records
 from voc_tfdata.records.split_source import find_source
+from voc_tfdata.remote.frames import frame_record
 
 SHARDS = [f"voc-train-{k:05d}-of-00004.tfrecord" for k in range(4)] + [
     f"voc-val-{k:05d}-of-00004.tfrecord" for k in range(4)
@@ -37,8 +38,8 @@ def other_process() -> Iterator[subprocess.Popen]:
 import os
 from pathlib import Path
 from voc_tfdata.records import mirror
-from voc_tfdata.remote import addresses as remote
-remote.open_file_system("s3://bucket")
+from voc_tfdata.remote import back_ends
+back_ends.find_back_end("s3://bucket")
 os.environ["S3_ENDPOINT"], uri, folder = input().split()
 mirror.mirror_records(uri, Path(folder), num_threads=1)
 """
@@ -119,7 +120,9 @@ def test_what_the_s3_client_garbles_after_a_broken_connection_is_read_again(
 ) -> None:
     s3.way.restart(f"--cut_after={bytes_into_the_third_shard(noisy_records)}")
     folder = mirror_records(uri, tmp_path, num_threads=1, retry_wait_s=0.01)
-    assert f"{SHARDS[2]} is damaged or cut off (corrupted record at" in caplog.text  # else this test tests nothing
+    garbled = f"{SHARDS[2]} is damaged or cut off (corrupted record at" in caplog.text
+    assert garbled == (s3.back_end == "tensorflow-io")  # fsspec's client tells the break, and goes on from there
+    assert f"{SHARDS[2]}" in caplog.text and "trying again" in caplog.text
     assert mirrored_files(folder) == mirrored_files(noisy_records)
 
 
@@ -130,7 +133,7 @@ def test_a_server_that_stays_dead_is_one_line_and_what_is_whole_is_kept(
     with pytest.raises(ConnectionError) as raised:
         mirror_records(uri, tmp_path, num_threads=1, retry_wait_s=0.01)
     assert re.fullmatch(
-        rf"{uri}/voc-train-00002\S+: curlCode: \d+, .* at {s3.way.url} \(tried 4 times\). "
+        rf"{uri}/voc-train-00002\S+: {s3.no_connection()} at {s3.way.url} \(tried 4 times\). "
         "The shards that are complete are kept: run again to go on",
         str(raised.value),
     )
@@ -149,7 +152,7 @@ def test_a_server_that_stays_dead_is_one_line_and_what_is_whole_is_kept(
 def test_http_goes_on_inside_a_shard(s3: S3, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    frame = tfrecord.frame_record(bytes(1 << 20))  # 1 MiB; 24 of them: three requests of 8 MiB and a bit
+    frame = frame_record(bytes(1 << 20))  # 1 MiB; 24 of them: three requests of 8 MiB and a bit
     (source / SHARDS[0]).write_bytes(frame * 24)
     (source / "voc-train-ids.txt").write_text("x\n" * 24)
     write_manifest(source, num_bytes=24 * len(frame), num_examples=24)
@@ -159,7 +162,7 @@ def test_http_goes_on_inside_a_shard(s3: S3, tmp_path: Path) -> None:
         thread.join()
         # Three requests of the first server: from 0, 8 and 16 MiB on; the last failed, so 15 whole records are there.
         starts = web.first_bytes(f"/{SHARDS[0]}")
-        assert starts[:3] == [0, 8 << 20, 16 << 20] and min(starts[3:]) == 15 * len(frame) - 1  # it looks a byte back
+        assert [start >> 20 for start in starts[:3]] == [0, 8, 16] and 15 * len(frame) - min(starts[3:]) in (0, 1)
     assert (folder / SHARDS[0]).read_bytes() == frame * 24
 
 
@@ -168,7 +171,7 @@ def test_http_goes_on_inside_a_shard(s3: S3, tmp_path: Path) -> None:
     [
         (
             "cut in a record",
-            r"is damaged or cut off \(truncated record at \d+\) \(tried 4 times\). Build the",
+            r"(is|.*, record \d+:) damaged or cut off \((truncated record at \d+|its .*)\) \(tried 4 .*\. Build the",
         ),
         (
             "cut between records",
@@ -176,7 +179,7 @@ def test_http_goes_on_inside_a_shard(s3: S3, tmp_path: Path) -> None:
         ),
         (
             "one bit",
-            r"is damaged or cut off \(corrupted record at \d+\) \(tried 4 times\). Build the",
+            r"(is|.*, record \d+:) damaged or cut off \((corrupted record at \d+|its .*)\) \(tried 4 .*\. Build the",
         ),
         ("another set", r"is damaged or of another data set \(crc32c [0-9a-f]{8}, manifest [0-9a-f]{8}\). Build the"),
         ("gone", r"is not there, though the manifest names it. Build the records there again"),
@@ -197,7 +200,7 @@ def test_a_damaged_shard_is_named_and_its_mirror_is_none(
     }[damage]
     path = f"{uri.removeprefix('s3://')}/{shard}"
     s3.ask("DELETE", path) if damaged is None else s3.ask("PUT", path, damaged)
-    with pytest.raises((ValueError, FileNotFoundError), match=f"^{uri}/{shard} {message}") as raised:
+    with pytest.raises((ValueError, FileNotFoundError), match=f"^{uri}/{shard},? ?{message}") as raised:
         mirror_records(uri, tmp_path, retry_wait_s=0.01)
     assert "\n" not in str(raised.value)
     (folder,) = tmp_path.iterdir()
@@ -245,6 +248,7 @@ def test_a_mirror_that_the_disk_has_no_room_for_is_refused_at_once(s3: S3, tmp_p
         assert not any("tfrecord" in line for line in web.requests())
 
 
+@ANY_BACK_END
 def test_a_second_process_waits_and_takes_over_when_the_first_is_killed(
     s3: S3,
     uri: str,

@@ -65,7 +65,7 @@ def test_a_damaged_shard_is_named_while_iterating(s3: S3, uri: str, noisy_record
     shards = shards_of(noisy_records, "val")
     data = (noisy_records / shards[0].file).read_bytes()
     s3.ask("PUT", f"bucket/streamed/{shards[0].file}", data[:-10])
-    with pytest.raises(tf.errors.OpError, match=rf"ValueError: {uri}/{shards[0].file} is damaged or cut off"):
+    with pytest.raises(tf.errors.OpError, match=rf"ValueError: {uri}/{shards[0].file}( is|.*:) damaged or cut off"):
         list(stream_records(uri, shards, retry_wait_s=0.01))
 
 

@@ -16,11 +16,11 @@ from voc_tfdata.records.split_source import count_labels, find_source, open_spli
 from voc_tfdata.records.tfrecord import (
     crc32c_of_file,
     format_index,
-    frame_record,
     iterate_ids,
     iterate_records,
     shard_name,
 )
+from voc_tfdata.remote.frames import frame_record
 
 PAYLOADS = [b"", b"a", b"\0" * 1000, bytes(range(256)) * 700]
 

@@ -14,8 +14,9 @@ from voc_tfdata.convert.build import build_records
 from voc_tfdata.records.examples import ExampleObject, encode_example
 from voc_tfdata.records.manifest import MANIFEST_NAME, format_manifest, read_manifest
 from voc_tfdata.records.split_source import find_source, open_split
-from voc_tfdata.records.tfrecord import crc32c_of_file, format_index, frame_record
+from voc_tfdata.records.tfrecord import crc32c_of_file, format_index
 from voc_tfdata.records.verify import verify_records
+from voc_tfdata.remote.frames import frame_record
 
 SHARD = "voc-train-00000-of-00002.tfrecord"
 

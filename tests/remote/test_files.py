@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
 import pytest
 
 from tests.loopback import S3, run_http
-from voc_tfdata.records.tfrecord import frame_record
 from voc_tfdata.remote import files as remote_files
+from voc_tfdata.remote.frames import frame_record
 
 
-def test_a_file_is_written_read_listed_and_removed(s3: S3, tmp_path: Path) -> None:
+def test_a_file_is_written_read_and_removed(s3: S3, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"some bytes")
     remote_files.write_file(tmp_path / "a.txt", "s3://bucket/files/a.txt")
     remote_files.write_file(tmp_path / "a.txt", "s3://bucket/files/b.txt")
     assert remote_files.read_file("s3://bucket/files/a.txt") == b"some bytes"
-    assert remote_files.list_folder("s3://bucket/files") == ["a.txt", "b.txt"]
     remote_files.remove_file("s3://bucket/files/a.txt")
     remote_files.remove_file("s3://bucket/files/a.txt")  # it is gone: no error
     assert s3.files("bucket/files") == {"b.txt": b"some bytes"}
-    assert remote_files.list_folder("s3://bucket/no/such/folder") == []
 
 
 def test_a_file_larger_than_one_request_comes_whole(s3: S3) -> None:
@@ -67,7 +66,8 @@ def test_without_credentials_one_line_says_what_to_set(s3: S3, monkeypatch: pyte
 def test_a_folder_is_tried_by_a_file_that_does_not_stay(s3: S3) -> None:
     remote_files.check_writable("s3://bucket/tried")
     assert s3.files("bucket/tried") == {}
-    assert [line.split()[0] for line in s3.requests()[-3:-1]] == ["PUT", "DELETE"]
+    changes = [line.split()[0] for line in s3.requests() if "can_write" in line and line.startswith(("PUT", "DEL"))]
+    assert changes[-2:] == ["PUT", "DELETE"]
     with pytest.raises(OSError, match="^s3://no-bucket/x: there is no bucket 'no-bucket'"):
         remote_files.check_writable("s3://no-bucket/x")
     with pytest.raises(ValueError, match="^http://127.0.0.1/x: http addresses can only be read"):
@@ -78,8 +78,8 @@ def test_a_server_that_is_not_there_is_one_line_after_four_tries(s3: S3) -> None
     s3.way.kill()
     with pytest.raises(ConnectionError) as raised:
         remote_files.try_again(lambda: list(remote_files.read_records("s3://bucket/a", 0)), wait_s=0.01)
-    expected = f"s3://bucket/a: curlCode: 7, Couldn't connect to server at {s3.way.url} (tried 4 times)"
-    assert str(raised.value) == expected
+    expected = rf"s3://bucket/a: {s3.no_connection()} at {s3.way.url} \(tried 4 times\)"
+    assert re.fullmatch(expected, str(raised.value))
 
 
 def test_a_server_that_comes_back_is_asked_again(s3: S3) -> None:
@@ -116,7 +116,8 @@ def test_http_is_read_by_ranges(s3: S3, tmp_path: Path) -> None:
     with run_http(tmp_path, tmp_path) as web:
         assert remote_files.read_file(f"{web.url}/a.txt") == b"some bytes"
         assert sum(1 for _ in remote_files.read_records(f"{web.url}/shard", 0)) == 10_000
-        assert web.first_bytes("/shard") == [0, 8 << 20]
+        first, second = web.first_bytes("/shard")
+        assert first == 0 and 0 <= second - (8 << 20) < 1016  # fsspec reads on to the end of what was asked for
         with pytest.raises(FileNotFoundError, match="^http.*/none is not there$"):
             remote_files.read_file(f"{web.url}/none")
 

@@ -31,6 +31,7 @@ from voc_tfdata.convert.worker_pool import Run, start_workers
 from voc_tfdata.devkit.images import DEFAULT_MAX_PIXELS
 from voc_tfdata.devkit.listing import Devkit, open_devkit
 from voc_tfdata.devkit.source_files import BadFileError, Notice, printable
+from voc_tfdata.files import syncing
 from voc_tfdata.records.card import CARD_NAME, draw_tiles, format_card
 from voc_tfdata.records.manifest import MANIFEST_NAME, Manifest, format_manifest, read_manifest
 from voc_tfdata.records.tfrecord import index_name
@@ -114,7 +115,7 @@ def build_records(
       FileNotFoundError, ValueError: a wrong option, no devkit there, or out_dir holds another data set.
       OSError: out_dir or the temporary folder (TMPDIR) cannot be written, or its disk is full; PermissionError,
         ConnectionError if out_dir is remote.
-      ImportError: out_dir is remote and tensorflow-io is not there, or not for this TensorFlow; or Beam is not there.
+      ImportError: out_dir is remote and nothing that writes there is installed; or Beam is not there.
       RuntimeError: a worker was killed, the Beam pipeline failed, or another process builds in out_dir.
     """
     options = check_options(
@@ -162,10 +163,12 @@ def _build(voc_root: str | Path, out_dir: str | Path, options: ConvertOptions) -
         if out_dir and not options.overwrite and (options.skip_bad or not found.errors):  # a dry run needs no out_dir
             _refuse_other_images(out_dir, blank, plan, options)
         with stage(out_dir) if writes else contextlib.nullcontext() as staging:
-            written = write_shards(plan, options, run, found, staging)
-            manifest = _add_problems(replace(blank, splits=written.splits), found, devkit)
+            with syncing() as sync:  # the disk writes shards while the next ones are made, and the reports
+                written = write_shards(plan, options, run, found, staging, sync)
+                manifest = _add_problems(replace(blank, splits=written.splits), found, devkit)
+                reports = _write_reports(staging, manifest, written, found, devkit) if staging else []
             if staging:
-                names = [*_file_names(manifest), *_write_reports(staging, manifest, written, found, devkit)]
+                names = [*_file_names(manifest), *reports]
                 (staging / MANIFEST_NAME).write_text(format_manifest(manifest), encoding="utf-8")
                 if not options.overwrite:
                     _refuse_other(out_dir, _read_old(out_dir), manifest)

@@ -8,7 +8,7 @@ import sys
 import time
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -105,11 +105,17 @@ class WrittenShards:
 
 
 def write_shards(
-    plan: ConversionPlan, options: ConvertOptions, run: Run, found: Problems, staging: Path | None
+    plan: ConversionPlan,
+    options: ConvertOptions,
+    run: Run,
+    found: Problems,
+    staging: Path | None,
+    sync: Callable[[Path], None],
 ) -> WrittenShards:
     """Writes shards, indices and id lists into staging; returns what they hold.
 
     Without staging everything is read, decoded and counted alike, and nothing is written: no shard has a checksum.
+    Each shard that is complete is given to `sync`, of files.syncing.
 
     Raises:
       BadFilesError: some files are bad, and bad files are not to be skipped.
@@ -144,6 +150,8 @@ def write_shards(
                     os.unlink(spare_parts.pop(0))
         if counts[split].num_examples > num_before:  # a shard of nothing but bad files is none
             shards[split].append(shard.finish(name))
+            if staging:
+                sync(staging / name)
     for part in spare_parts:
         os.unlink(part)
     duplicates = _tell_identical(digests, options, found)

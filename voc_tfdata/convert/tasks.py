@@ -23,7 +23,7 @@ from voc_tfdata.devkit.images import UprightJpeg, load_upright_jpeg
 from voc_tfdata.devkit.source_files import BadFileError, Notice, SourceFile, read_ahead
 from voc_tfdata.records.examples import ExampleObject, encode_example, label_vectors
 from voc_tfdata.records.facts import SplitFacts
-from voc_tfdata.records.tfrecord import frame_record
+from voc_tfdata.remote.frames import frame_record
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ import tensorflow as tf
 from voc_tfdata.pipeline import raw_ops
 from voc_tfdata.records import tfrecord
 from voc_tfdata.records.manifest import Shard
+from voc_tfdata.remote.frames import HEADER_BYTES
 
 REMEDY = (
     "is damaged, cut off or gone: copy the files anew or build them again; "
@@ -40,7 +41,7 @@ def record_table(index: tfrecord.SplitIndex) -> RecordTable:
     """Returns the index of a split as tensors, for functions of Dataset.map to capture."""
     first = np.searchsorted(index.shard, index.shard)  # [N] index of the first record of the same shard
     number = np.arange(len(index.shard)) - first
-    places = np.stack([index.shard, index.offsets - tfrecord.HEADER_BYTES, number], axis=1)
+    places = np.stack([index.shard, index.offsets - HEADER_BYTES, number], axis=1)
     with tf.device("CPU:0"):
         return RecordTable(tf.constant(index.paths), tf.constant(places, tf.int64))
 

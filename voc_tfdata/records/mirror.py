@@ -24,11 +24,10 @@ from voc_tfdata.files import check_free_disk, locked, sync_file, write_whole
 from voc_tfdata.records.manifest import MANIFEST_NAME, Manifest, Shard, Split, format_manifest, read_manifest
 from voc_tfdata.records.streaming import REMEDY, read_frames
 from voc_tfdata.records.tfrecord import (
-    FOOTER_BYTES,
-    HEADER_BYTES,
     crc32c_of_file,
     find_faults,
     format_index,
+    frame_bytes,
     index_name,
     iterate_records,
 )
@@ -48,7 +47,7 @@ def localize(records_dir: str | Path, cache_dir: str | Path | None = None) -> Pa
 
     Raises:
       ValueError: a URI without cache_dir; a shard is damaged at its source; no such bucket or kind of address.
-      ImportError: tensorflow-io is not there, or not for this TensorFlow.
+      ImportError: nothing that reads such an address is installed; the message says what to install.
       FileNotFoundError, PermissionError, ConnectionError, OSError: the records cannot be read, or cache_dir cannot be
         written.
     """
@@ -143,7 +142,7 @@ def _mirror_shard(
     """Brings one shard and its index to the folder, if they are not there already."""
     path = folder / shard.file
     if path.exists() and path.stat().st_size == shard.num_bytes and crc32c_of_file(path) == shard.crc32c:
-        sizes = [len(payload) + HEADER_BYTES + FOOTER_BYTES for payload in iterate_records(path)]
+        sizes = [frame_bytes(len(payload)) for payload in iterate_records(path)]
         count(shard.num_bytes)
     else:
         part, sizes = folder / f"{shard.file}.part", []

@@ -14,9 +14,9 @@ import google_crc32c
 from absl import logging
 
 from voc_tfdata.records.manifest import Shard
-from voc_tfdata.records.tfrecord import FOOTER_BYTES, HEADER_BYTES, frame_record
 from voc_tfdata.remote.addresses import join
 from voc_tfdata.remote.files import MAX_FAILURES, read_records
+from voc_tfdata.remote.frames import FOOTER_BYTES, HEADER_BYTES, frame_record
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -1,10 +1,9 @@
-"""TFRecord files with a sidecar index: framing, writing, indexing and checking them.
+"""TFRecord files with a sidecar index: naming, reading, indexing and checking them.
 
     faults = find_faults(records_dir, split, check="checksums")
     index = index_of(records_dir, split)               # index.offsets[i], index.sizes[i] of record i
 
-A record on disk (tensorflow/core/lib/io/record_writer.h): uint64 length, masked crc32c of it, the payload, masked
-crc32c of the payload; little-endian. The .idx file has one line `offset size` a record, both of the whole frame,
+The .idx file has one line `offset size` a record, both of the whole frame,
 as NVIDIA DALI's tfrecord2idx writes it.
 """
 
@@ -13,7 +12,6 @@ from __future__ import annotations
 import io
 import mmap
 import os
-import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from voc_tfdata.records.manifest import Shard, Split
+from voc_tfdata.remote.frames import FOOTER_BYTES, HEADER_BYTES, read_frames
 
-HEADER_BYTES = 12  # uint64 length + uint32 masked crc
-FOOTER_BYTES = 4  # uint32 masked crc
 _CHECKSUM_CHUNK = 4 << 20  # 4 MiB
 
 
@@ -41,12 +38,6 @@ class SplitIndex:
     @property
     def num_examples(self) -> int:
         return len(self.offsets)
-
-
-def frame_record(payload: bytes) -> bytes:
-    """Returns a payload framed as one TFRecord."""
-    length = struct.pack("<Q", len(payload))
-    return b"".join((length, _masked_crc(length), payload, _masked_crc(payload)))
 
 
 def frame_bytes(payload_bytes: int) -> int:
@@ -124,32 +115,11 @@ def iterate_records(path: str | Path) -> Iterator[bytes]:
     Raises:
       ValueError: a frame is cut off or fails its checksum; the message names file and record number.
     """
-    number, offset = 0, 0
     with open(path, "rb") as file:
         if not os.fstat(file.fileno()).st_size:
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            while offset < len(data):
-                payload, offset = _read_frame(data, offset, f"{path}, record {number}")
-                yield payload
-                number += 1
-
-
-def _read_frame(data: mmap.mmap, offset: int, where: str) -> tuple[bytes, int]:
-    header = data[offset : offset + HEADER_BYTES]
-    if len(header) < HEADER_BYTES or _masked_crc(header[:8]) != header[8:]:
-        raise ValueError(f"{where}: damaged or cut off (its header at byte {offset:,} fails the checksum)")
-    (size,) = struct.unpack("<Q", header[:8])
-    start = offset + HEADER_BYTES
-    payload, footer = data[start : start + size], data[start + size : start + size + FOOTER_BYTES]
-    if _masked_crc(payload) != footer:
-        raise ValueError(f"{where}: damaged or cut off (its {size:,} bytes fail the checksum)")
-    return payload, start + size + FOOTER_BYTES
-
-
-def _masked_crc(data: bytes) -> bytes:
-    crc = google_crc32c.value(data)
-    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+            yield from read_frames(data.read, len(data), str(path))
 
 
 def _index_faults(path: Path, shard: Shard, shard_path: Path | None) -> list[str]:
