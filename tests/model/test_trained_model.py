@@ -10,15 +10,13 @@ from tests.devkit_fixture import draw_noise, draw_quarters, encode, sample, writ
 from tests.tiny_model import build_tiny_model, make_batches
 from voc_tfdata.convert.build import build_records
 from voc_tfdata.evaluation.predictions import evaluate
-from voc_tfdata.model.networks import build_model
+from voc_tfdata.model.serving import write_saved_model
 from voc_tfdata.model.trained_model import (
     TrainedModel,
     decode_jpegs,
-    in_float32,
     load_model,
     predict_jpegs,
     save_model,
-    write_saved_model,
 )
 from voc_tfdata.pipeline.dataset import eval_dataset
 
@@ -138,24 +136,3 @@ def test_predictions_are_those_of_the_evaluation(
     np.testing.assert_allclose(answer["traffic light"], expected[:, 1], rtol=1e-6)
     assert np.ptp(expected) > 0.01
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["exported"]
-
-
-def test_a_folder_that_is_there_is_not_written_over(trained: TrainedModel, tmp_path: Path) -> None:
-    (tmp_path / "there").mkdir()
-    with pytest.raises(FileExistsError, match="there exists already; delete it or take another --out_dir"):
-        write_saved_model(trained, tmp_path / "there")
-
-
-@pytest.mark.parametrize("name", ["vgg16", "mobilenetv2"])
-def test_an_export_computes_in_float32_whatever_the_training_did(tmp_path: Path, name: str) -> None:
-    mixed = build_model(name, 2, 32, seed=1, precision="mixed_bfloat16")
-    twin = build_model(name, 2, 32, seed=1, precision="float32")
-    twin.set_weights(mixed.get_weights())
-    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.float32)
-    wanted = twin(images, training=False).numpy()
-    if name == "vgg16":  # the other one says 0.5 of everything as it begins
-        assert np.abs(mixed(images, training=False).numpy() - wanted).max() > 0  # the precision can be seen
-    np.testing.assert_array_equal(in_float32(mixed)(images, training=False), wanted)
-    write_saved_model(TrainedModel(mixed, ("a", "b"), "bilinear"), tmp_path / "exported")
-    serve = tf.saved_model.load(str(tmp_path / "exported")).signatures["serving_default"]
-    assert "bfloat16" not in str(serve.graph.as_graph_def(add_shapes=False))

@@ -2,7 +2,7 @@
 
     voc_tfdata convert --voc_root=VOCdevkit/VOC2012 --out_dir=records/voc2012        # the same as build_tfrecords
     build_tfrecords --voc_root=VOCdevkit/VOC2007 --out_dir=records/voc2007 --splits=train,val,test
-    build_tfrecords --voc_root=VOCdevkit/VOC2012 --out_dir=s3://bucket/voc2012      # with: pip install 'voc_tfdata[io]'
+    build_tfrecords --voc_root=VOCdevkit/VOC2012 --out_dir=s3://bucket/voc2012      # with: pip install 'voc_tfdata[s3]'
     build_tfrecords --voc_root=... --out_dir=... --runner=FlinkRunner --shared_dir=/nfs/tmp -- --flink_master=host:8081
 
 Bad files are all named in one run and nothing is written; --on_error=skip goes on without them.

@@ -1,8 +1,8 @@
-"""export_model: a checkpoint as a SavedModel that takes JPEG bytes and gives {class: probability}.
+"""export_model: a checkpoint as a SavedModel that takes the bytes of images and gives {class: probability}.
 
     voc_tfdata export --checkpoint=runs/voc2012/best.keras --out_dir=exported/voc2012
 
-Decoding and resizing are part of it. To use it, without this package:
+JPEG and PNG; decoding, turning upright and resizing are part of it, as in training. To use it, without this package:
 
     serve = tf.saved_model.load("exported/voc2012").signatures["serving_default"]
     serve(jpeg=tf.constant([open("a.jpg", "rb").read()]))["dog"]
@@ -21,7 +21,8 @@ def main(argv: list[str]) -> int:
     """Writes the SavedModel."""
     check_no_arguments(argv)
     with quiet_start():
-        from voc_tfdata.model.trained_model import load_model, write_saved_model
+        from voc_tfdata.model.serving import write_saved_model
+        from voc_tfdata.model.trained_model import load_model
 
     trained = load_model(_CHECKPOINT.value)
     verbosity = logging.get_verbosity()

@@ -1,9 +1,8 @@
-"""A trained model: as a file that knows its class names, on images that are no records, and as a SavedModel.
+"""A trained model: as a file that knows its class names, and on images that are no records.
 
     save_model("runs/a/best.keras", model, class_names, resize="bilinear")
     trained = load_model("runs/a/best.keras")          # trained.model, trained.class_names, trained.resize
     scores = predict_jpegs(trained, [jpeg_bytes, ...]) # float32 [N, C]: the same pixels reach it as in training
-    write_saved_model(trained, "exported")             # JPEG bytes -> {class: probability}
 
 A .keras file is a zip; one more member does not disturb keras.saving.load_model, which reads the same file.
 """
@@ -11,12 +10,10 @@ A .keras file is a zip; one more member does not disturb keras.saving.load_model
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -112,50 +109,3 @@ def decode_jpegs(jpegs: tf.Tensor, image_size: int, *, resize: str) -> tf.Tensor
         jpegs,
         fn_output_signature=tf.TensorSpec([image_size, image_size, 3], tf.uint8),
     )
-
-
-def in_float32(model: keras.Model) -> keras.Model:
-    """Returns a model of the same layers and weights that computes in float32: mixed precision is for training."""
-    mixed = ("mixed_bfloat16", "mixed_float16")
-
-    def replace(config: Any) -> Any:
-        if isinstance(config, dict):
-            return {key: replace(value) for key, value in config.items()}
-        if isinstance(config, (list, tuple)):
-            return type(config)(map(replace, config))
-        return "float32" if config in mixed else config
-
-    twin = type(model).from_config(replace(model.get_config()))
-    twin.set_weights(model.get_weights())
-    return twin
-
-
-def write_saved_model(trained: TrainedModel, out_dir: str | Path) -> None:
-    """Writes a SavedModel whose serving signature takes JPEG bytes and gives the probability of each class.
-
-    It computes in float32, whatever the precision of the training. Signature "serving_default": jpeg (string [N],
-    upright, grey or RGB) -> {class name: float32 [N]}. It is written under a temporary name and renamed.
-
-    Args:
-      trained: of load_model.
-      out_dir: folder to make.
-
-    Raises:
-      FileExistsError: out_dir is there already.
-    """
-    out_dir = Path(out_dir)
-    if out_dir.exists():
-        raise FileExistsError(f"{out_dir} exists already; delete it or take another --out_dir")
-    module = tf.Module()
-    module.model = model = in_float32(trained.model)  # the signature's variables are saved through it
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="jpeg")], autograph=False)
-    def serve(jpeg: tf.Tensor) -> dict[str, tf.Tensor]:
-        images = decode_jpegs(jpeg, trained.image_size, resize=trained.resize)
-        probabilities = model(images, training=False)
-        return {name: probabilities[:, c] for c, name in enumerate(trained.class_names)}
-
-    temporary = out_dir.with_name(f".{out_dir.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    tf.saved_model.save(module, str(temporary), signatures={"serving_default": serve})
-    os.replace(temporary, out_dir)
