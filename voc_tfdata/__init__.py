@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from voc_tfdata.model.networks import build_model
     from voc_tfdata.model.vgg16 import build_vgg16
     from voc_tfdata.pipeline.dataset import epoch_steps, eval_dataset, read_examples, train_dataset
+    from voc_tfdata.pipeline.preview import preview
     from voc_tfdata.records.examples import parse_example
     from voc_tfdata.records.manifest import read_manifest
     from voc_tfdata.records.verify import verify_records
+    from voc_tfdata.training.keras_losses import MaskedBinaryAccuracy, MaskedBinaryCrossentropy, positive_weights
 
 __all__ = [
+    "MaskedBinaryAccuracy",
+    "MaskedBinaryCrossentropy",
     "VOC_CLASSES",
     "__version__",
     "average_precision",
@@ -37,6 +41,8 @@ __all__ = [
     "evaluate",
     "mean_average_precision",
     "parse_example",
+    "positive_weights",
+    "preview",
     "read_examples",
     "read_manifest",
     "train_dataset",
@@ -44,6 +50,8 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "MaskedBinaryAccuracy": "training.keras_losses",
+    "MaskedBinaryCrossentropy": "training.keras_losses",
     "VOC_CLASSES": "classes",
     "average_precision": "evaluation.average_precision",
     "build_records": "convert.build",
@@ -54,6 +62,8 @@ _MODULE_OF = {
     "evaluate": "evaluation.predictions",
     "mean_average_precision": "evaluation.average_precision",
     "parse_example": "records.examples",
+    "positive_weights": "training.keras_losses",
+    "preview": "pipeline.preview",
     "read_examples": "pipeline.dataset",
     "read_manifest": "records.manifest",
     "train_dataset": "pipeline.dataset",

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -80,6 +81,7 @@ def test_a_run_leaves_everything_and_says_where(finished: Path) -> None:
         "state.npz",
         "flags.txt",
         "curves.png",
+        "batch.png",
         "pictures.png",
         "report.html",
         "predictions.csv",
@@ -88,6 +90,8 @@ def test_a_run_leaves_everything_and_says_where(finished: Path) -> None:
     assert (finished / "comp1_cls_test_dog.txt").read_text().count("\n") == 4
     stdout = finished.with_name("stdout.txt").read_text()
     assert "mAP (voc2010)" in stdout and "report.html" in stdout and "best.keras" in stdout
+    size = (finished / "state.npz").stat().st_size / 1e6
+    assert re.search(rf"  state.npz +{size:,.1f}\d* MB  to go on with this run; not needed", stdout)
     metrics = json.loads((finished / "metrics.json").read_text())
     # four test images p12 ... p15: cat, dog, person, cat, and difficult dog, person, cat, dog
     assert metrics["positives"] == {"cat": 2, "dog": 1, "person": 1}

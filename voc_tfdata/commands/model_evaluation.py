@@ -9,6 +9,7 @@ from absl import logging
 
 from voc_tfdata.evaluation.baselines import LabelCounts, counts_as_read
 from voc_tfdata.evaluation.summary import format_class_table
+from voc_tfdata.files import format_bytes
 from voc_tfdata.quiet import quiet_start
 from voc_tfdata.records.split_source import Records, count_labels, find_source
 
@@ -27,6 +28,9 @@ _OUTPUTS = {
     "history.csv": "the numbers of every epoch",
     "tensorboard": "the same, for: tensorboard --logdir=",
     "flags.txt": "repeats this run: voc_tfdata train --flagfile= --out_dir=ANOTHER",
+    "batch.png": "the first images as they reached the network",
+    "state.npz": "to go on with this run; not needed to use the model",
+    "state_previous.npz": "the same, one save before",
 }
 
 
@@ -93,8 +97,10 @@ def evaluate_checkpoint(
     print(format_class_table(summary))
     print(f"\n{out_dir}:")
     for name, meaning in _OUTPUTS.items():
-        if (out_dir / name).exists():
-            print(f"  {name:20}  {meaning}")
+        path = out_dir / name
+        if path.exists():
+            size = format_bytes(path.stat().st_size) if path.is_file() else ""
+            print(f"  {name:20} {size:>10}  {meaning}")
 
 
 def describe_checkpoint(checkpoint: str | Path, trained: TrainedModel) -> str:

@@ -24,7 +24,14 @@ from voc_tfdata.commands import train_flags as flag
 from voc_tfdata.commands.command_line import check_no_arguments, run_command
 from voc_tfdata.commands.model_evaluation import evaluate_checkpoint, find_label_counts
 from voc_tfdata.commands.recipes import expand_recipe
-from voc_tfdata.commands.train_parts import build_learner, loop_settings, make_batches, make_validation
+from voc_tfdata.commands.train_parts import (
+    build_learner,
+    draw_first_images,
+    loop_settings,
+    make_batches,
+    make_validation,
+)
+from voc_tfdata.files import write_whole
 from voc_tfdata.quiet import quiet_start
 from voc_tfdata.records.split_source import SplitSource, count_labels, find_source
 
@@ -76,6 +83,7 @@ def run() -> None:
 
 
 def _train(strategy: tf.distribute.Strategy, source: SplitSource) -> None:
+    from voc_tfdata.training import hosts
     from voc_tfdata.training.loop import train
     from voc_tfdata.training.optimizers import learning_rate_at
     from voc_tfdata.training.run_folder import prepare_folder
@@ -87,6 +95,8 @@ def _train(strategy: tf.distribute.Strategy, source: SplitSource) -> None:
     out_dir = prepare_folder(flag.OUT_DIR.value, identity, strategy, flags_text=text, resume=flag.RESUME.value)
     learner = build_learner(strategy, source)
     settings = loop_settings(strategy, source)
+    if hosts.is_chief(strategy) and not (out_dir / "batch.png").exists():
+        write_whole(out_dir / "batch.png", draw_first_images())
     logging.info(
         "%d images, %d steps per epoch; %s; devices: %d, hosts: %d",
         source.num_examples,

@@ -6,8 +6,9 @@ train(learner, loop_settings(strategy, source), make_batches=partial(make_batche
 
 from __future__ import annotations
 
+import io
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from voc_tfdata.commands import train_flags as flag
 from voc_tfdata.evaluation.baselines import LabelCounts, counts_as_read
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from voc_tfdata.evaluation.predictions import Predictions
     from voc_tfdata.training.learner import Learner
     from voc_tfdata.training.loop import LoopSettings
+
+_DRAWN = 16  # images of a batch, in a picture of it
 
 
 def build_learner(strategy: tf.distribute.Strategy, source: SplitSource) -> Learner:
@@ -125,21 +128,41 @@ def make_batches(strategy: tf.distribute.Strategy, start_step: int) -> tf.data.D
             flag.RECORDS.value,
             flag.TRAIN_SPLIT.value,
             batch_size=flag.BATCH_SIZE.value,
-            image_size=flag.IMAGE_SIZE.value,
-            seed=flag.SEED.value,
             start_step=start_step,
             shard=shard,
-            augment=flag.AUGMENT.value,
-            color_jitter=flag.COLOR_JITTER.value,
-            resize=flag.RESIZE.value,
-            difficult=flag.DIFFICULT.value,
-            cache=flag.CACHE.value,
-            cache_dir=flag.CACHE_DIR.value or None,
             drop_remainder=_whole_batches_only(strategy),
             data_service=flag.DATA_SERVICE.value,
+            **_image_options(),
         )
 
     return place_shards(make_shard, strategy, batch_size=flag.BATCH_SIZE.value)
+
+
+def draw_first_images() -> bytes:
+    """Returns a PNG of the first images of the run, as they reach the network; see pipeline.preview."""
+    from voc_tfdata.pipeline.preview import preview
+
+    png = io.BytesIO()
+    batch_size = min(flag.BATCH_SIZE.value, _DRAWN)  # what an image looks like depends on its place in no batch
+    picture = preview(
+        flag.RECORDS.value, flag.TRAIN_SPLIT.value, batch_size=batch_size, check="sizes", **_image_options()
+    )
+    picture.save(png, "PNG")
+    return png.getvalue()
+
+
+def _image_options() -> dict[str, Any]:
+    """Returns what decides the pixels and labels of each training image, as train_dataset takes it."""
+    return {
+        "image_size": flag.IMAGE_SIZE.value,
+        "seed": flag.SEED.value,
+        "augment": flag.AUGMENT.value,
+        "color_jitter": flag.COLOR_JITTER.value,
+        "resize": flag.RESIZE.value,
+        "difficult": flag.DIFFICULT.value,
+        "cache": flag.CACHE.value,
+        "cache_dir": flag.CACHE_DIR.value or None,
+    }
 
 
 def make_validation(learner: Learner) -> partial[Predictions]:

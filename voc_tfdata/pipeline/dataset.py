@@ -14,7 +14,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from voc_tfdata.machine import count_cores
-from voc_tfdata.pipeline import arguments, loading, order, random_access, store_batches
+from voc_tfdata.pipeline import arguments, loading, order, own_augment, random_access, store_batches
 from voc_tfdata.pipeline.data_service import distribute_steps, read_address
 from voc_tfdata.pipeline.loading import set_threads
 from voc_tfdata.pipeline.raw_ops import map_inline
@@ -36,7 +36,8 @@ def train_dataset(
     seed: int = 0,
     start_step: int = 0,
     shard: tuple[int, int] | tf.distribute.InputContext = (0, 1),
-    augment: str = "none",
+    epochs: int | None = None,
+    augment: str | own_augment.Augment = "none",
     color_jitter: float = 0.0,
     resize: str = "bilinear",
     difficult: str = "positive",
@@ -48,7 +49,7 @@ def train_dataset(
     check: str = "checksums",
     data_service: str = "",
 ) -> tf.data.Dataset:
-    """Returns training batches of one split, shuffled and augmented, repeating forever.
+    """Returns training batches of one split, shuffled and augmented, repeating forever or for some epochs.
 
     An epoch delivers every example once, in an order of its own; epoch_steps says how many batches it has. What a
     step delivers depends on (seed, step) alone, on neither num_threads nor cache; begun at start_step, the data set
@@ -64,9 +65,13 @@ def train_dataset(
       start_step: the step to begin with, counted over all epochs; for resuming.
       shard: (host, number of hosts), or the InputContext that distribute_datasets_from_function passes. Each host
         delivers its part of every global batch, and the global batches are the same for any number of hosts.
+      epochs: after which it ends, counted from step 0; None: never. model.fit without steps_per_epoch needs an end: it
+        calls the whole data set one epoch.
       augment: "none"; "flip": each image is mirrored or not, at even odds; "crop": a random window of 8 to 100 % of
         the area and aspect 3/4 to 4/3 is resized (Inception), then flipped so. With cache="decoded", "crop" takes a
-        random window of image_size from images stored at 8/7 of that.
+        random window of image_size from images stored at 8/7 of that. Or a function of (image uint8 [S, S, 3], seed
+        int32 [2]) that returns such an image, of TensorFlow operations that are random by the seed alone
+        (tf.image.stateless_...): the seed is another for each image and epoch, and the same on every run.
       color_jitter: brightness, contrast and saturation are changed by factors uniform in 1 +- color_jitter; 0 to 1.
       resize: "bilinear" as cv2.resize does it; "antialias" as Pillow does it; "pad" does that too, with the aspect
         kept and black around.
@@ -91,6 +96,7 @@ def train_dataset(
 
     Raises:
       FileNotFoundError: records_dir has no manifest.json, or a file is missing.
+      TypeError: an argument is of a wrong type.
       ValueError: an argument is out of its range, or the files are not what the manifest says.
       OSError: the decoded store cannot be written.
       ConnectionError, RuntimeError: the data service, or a worker of it, does not answer, or does not know its workers.
@@ -99,8 +105,10 @@ def train_dataset(
       tf.errors.InvalidArgumentError: while iterating: a record is damaged or gone; the message names shard and record.
     """
     host, num_hosts = arguments.read_shard(shard, batch_size)
-    arguments.check_numbers(batch_size=batch_size, image_size=image_size, num_threads=num_threads)
-    arguments.check_choices(resize=resize, difficult=difficult, cache=cache, augment=augment)
+    arguments.check_numbers(batch_size=batch_size, image_size=image_size, num_threads=num_threads, epochs=epochs)
+    arguments.check_choices(resize=resize, difficult=difficult, cache=cache)
+    named = "none" if callable(augment) else augment
+    arguments.check_choices(augment=named)
     arguments.check_ranges(start_step=start_step, seed=seed, color_jitter=color_jitter)
     if data_service:
         read_address(data_service)
@@ -112,7 +120,7 @@ def train_dataset(
         label_names=source.label_names,
         image_size=image_size,
         resize=resize,
-        augment=augment,
+        augment=named,
         color_jitter=color_jitter,
         difficult=difficult,
         num_threads=num_threads or count_cores(),
@@ -123,18 +131,21 @@ def train_dataset(
         seed=seed,
         shard=(host, num_hosts),
         drop_remainder=drop_remainder,
-        num_draws=loading.count_draws(augment, color_jitter, cache),
+        num_draws=loading.count_draws(named, color_jitter, cache) + own_augment.NUM_DRAWS * callable(augment),
     )
     share = order.host_share(batch_size, (host, num_hosts))
     load = _make_loader(
         source, plan, delivery, share=share, partial=partial, cache=cache, cache_dir=cache_dir, check=check
     )
+    if callable(augment):
+        load = own_augment.augmenting(load, plan, delivery, augment)
     if data_service:
         threads = delivery.num_threads
         ds = distribute_steps(lambda steps: set_threads(load(steps), threads), data_service, start_step=start_step)
     else:
         ds = load(tf.data.Dataset.counter(start_step))
-    ds = ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+    length = tf.data.INFINITE_CARDINALITY if epochs is None else max(0, epochs * num_steps - start_step)
+    ds = ds.take(length).apply(tf.data.experimental.assert_cardinality(length))  # INFINITE is -1: all
     return _finish(ds, source, delivery, with_ids=with_ids)
 
 
