@@ -1,4 +1,4 @@
-"""One HTML page that needs no other file: images inside, no script, no link.
+"""One HTML page that needs no other file: images inside, no link; a few lines of script sort its tables.
 
 html = format_page("Data set card", "3 images", body)
 """
@@ -16,7 +16,6 @@ body { font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans",
 h1 { font-size: 26px; margin: 0 0 2px; } h2 { font-size: 19px; margin: 38px 0 10px; }
 .sub { color: #5c5c5c; margin: 0 0 20px; }
 .warning { border-left: 5px solid #c4161c; background: #fdecec; padding: 10px 14px; margin: 8px 0; }
-.warning::first-letter { text-transform: uppercase; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); gap: 14px; margin: 18px 0; }
 .tile { border: 1px solid #d8d8d8; border-radius: 8px; padding: 12px 16px; }
 .tile .name { color: #5c5c5c; font-size: 14px; }
@@ -35,9 +34,30 @@ tfoot td { font-weight: 600; border-top: 2px solid #9a9a9a; }
 img { max-width: 100%; height: auto; display: block; }
 pre { background: #f5f5f5; padding: 12px 14px; overflow-x: auto; font-size: 13.5px; }
 .scroll { overflow-x: auto; }
+.sortable th { cursor: pointer; } .sortable th[aria-sort]::after { content: " \25BE"; }
+.sortable th[aria-sort="ascending"]::after { content: " \25B4"; }
+.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(330px, 1fr)); gap: 10px; }
+.panels figure { margin: 0; } .panels img { width: 100%; }
 .images { display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 10px; }
 .images img { width: 100%; }
 @media (max-width: 760px) { td.bar, th.bar { display: none; } th, td { padding: 4px 5px; } }
+"""
+
+# Sorts a table of the class "sortable" by the column whose heading is clicked: numbers from the largest, names from A.
+_SORT = """
+document.querySelectorAll("table.sortable").forEach(table => table.querySelectorAll("thead th").forEach((head, k) => {
+  if (head.classList.contains("bar")) return;
+  head.addEventListener("click", () => {
+    const down = head.getAttribute("aria-sort") ? head.getAttribute("aria-sort") === "ascending" : k > 0;
+    table.querySelectorAll("th").forEach(other => other.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const key = row => { const text = row.cells[k].textContent.replaceAll(",", ""), n = parseFloat(text);
+      return isNaN(n) ? text : n; };
+    const order = (a, b) => typeof a === typeof b ? (a < b ? -1 : a > b ? 1 : 0) : typeof a === "number" ? 1 : -1;
+    const body = table.tBodies[0];
+    [...body.rows].sort((a, b) => order(key(a), key(b)) * (down ? -1 : 1)).forEach(row => body.appendChild(row));
+  });
+}));
 """
 
 
@@ -49,11 +69,12 @@ def format_page(title: str, subtitle: str, body: str) -> str:
       subtitle: a line below.
       body: HTML.
     """
+    script = f"<script>{_SORT}</script>\n" if 'class="sortable"' in body else ""
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
-        f'<p class="sub">{escape(subtitle)}</p>\n{body}</body>\n</html>\n'
+        f'<p class="sub">{escape(subtitle)}</p>\n{body}{script}</body>\n</html>\n'
     )
 
 

@@ -30,9 +30,21 @@ def count_colour(picture, colour, *, tolerance=0):
 
 def test_there_is_a_panel_for_each_quantity_in_the_history():
     two = read_png(figures.draw_curves(HISTORY))
-    three = read_png(figures.draw_curves({**HISTORY, "val_mAP": [0.1, 0.2, 0.25], "learning_rate": [1, 1, 1]}))
-    assert two.shape[1] / three.shape[1] == pytest.approx(2 / 3, abs=0.01)
-    assert two.shape[0] == three.shape[0]
+    four = read_png(figures.draw_curves({**HISTORY, "val_mAP": [0.1, 0.2, 0.25], "learning_rate": [1, 1, 1]}))
+    assert two.shape[1] / four.shape[1] == pytest.approx(2 / 4, abs=0.01)
+    assert two.shape[0] == four.shape[0]
+
+
+def test_each_panel_stands_alone_for_narrow_screens():
+    panels = figures.draw_curve_panels({**HISTORY, "learning_rate": [1, 1]}, {"constant_prior_loss": 0.28})
+    assert [title for title, _ in panels] == ["loss (binary cross-entropy)", "binary accuracy", "learning rate"]
+    assert all(read_png(png).shape[1] < 600 for _, png in panels)
+
+
+def test_the_calibration_curve_leaves_out_empty_bins():
+    some = figures.draw_calibration([0.05, None, 0.8], [0.0, None, 0.75], [4, 0, 2])
+    assert count_colour(read_png(some), figures.BLUE, tolerance=60) > 200
+    assert figures.draw_calibration([None], [None], [0]) == figures.draw_calibration([], [], [])
 
 
 def test_train_and_validation_are_drawn_in_their_colours():

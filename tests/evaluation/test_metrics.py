@@ -207,6 +207,15 @@ def test_a_network_that_predicts_the_same_for_every_picture_is_collapsed():
     assert metrics.prediction_spread(one_class_differs) == pytest.approx(0.01)
 
 
+def test_an_unlearnt_a_collapsed_and_a_diverged_network_are_told_apart():
+    assert metrics.describe_collapse(0.693, 0.2).startswith("unlearnt: the network answers 0.5")
+    assert metrics.describe_collapse(0.22, 0.2).startswith("collapsed: the network learnt the class frequencies")
+    assert metrics.describe_collapse(2.1, 0.2).startswith("diverged: the loss, 2.1, is 10.5 times that of the class")
+    assert metrics.describe_collapse(2.1, None).startswith("collapsed: the network does not look at the images")
+    for loss in (0.22, 2.1):
+        assert "--learning_rate" in metrics.describe_collapse(loss, 0.2)
+
+
 def test_one_picture_cannot_tell_a_collapse():
     assert not metrics.is_collapsed(np.full((1, 20), 0.1))
 

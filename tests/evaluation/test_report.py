@@ -35,9 +35,11 @@ def test_the_report_holds_every_file(tmp_path):
         train_counts=LabelCounts((2, 0, 1), (0, 1, 0), 4),
         history=HISTORY,
         sample_images={"a3": PICTURE, "a1": PICTURE},
+        mistake_images={"a2": PICTURE},
+        facts={"model": "<b>vgg16"},
         flags_text="--epochs=2",
     )
-    pngs = ["curves.png", "pictures.png", "precision_recall.png"]
+    pngs = ["calibration.png", "curves.png", "mistakes.png", "pictures.png", "precision_recall.png"]
     tables = ["classes.csv", *[f"comp1_cls_test_{name}.txt" for name in ("bus", "cat", "dog")]]
     assert sorted(path.name for path in out_dir.iterdir()) == sorted(
         [*pngs, *tables, "metrics.json", "predictions.csv", "report.html"]
@@ -47,7 +49,10 @@ def test_the_report_holds_every_file(tmp_path):
     assert summary["mAP"] == pytest.approx((5 / 6 + 1 / 2) / 2) and summary["ap"]["bus"] is None
     assert (out_dir / "comp1_cls_test_dog.txt").read_text() == "a1 0.1\na2 0.3\na3 0.2\na4 0.4\n"
     html = (out_dir / "report.html").read_text(encoding="utf-8")
-    assert html.count("data:image/png;base64,") == 3 and "--epochs=2" in html
+    assert "--epochs=2" in html and "&lt;b&gt;vgg16" in html
+    assert html.count("data:image/png;base64,") == 4 + len([name for name in HISTORY if not name.startswith("val_")])
+    low, high = summary["mAP_interval"]
+    assert low <= summary["mAP"] <= high
     for name in pngs:
         assert min(Image.open(out_dir / name).size) > 200
 
@@ -56,7 +61,7 @@ def test_without_history_and_pictures_those_files_are_left_out(tmp_path):
     write(tmp_path, history={"learning_rate": [0.1]}, split="val")
     names = {path.name for path in tmp_path.iterdir()}
     assert {"precision_recall.png", "report.html", "comp1_cls_val_cat.txt"} <= names
-    assert names.isdisjoint({"curves.png", "pictures.png"})
+    assert names.isdisjoint({"curves.png", "pictures.png", "mistakes.png"})
 
 
 def test_the_same_evaluation_gives_the_same_bytes(tmp_path):

@@ -34,7 +34,7 @@ def no_model(num_classes, image_size):
 
 @pytest.mark.parametrize("name", ["mobilenetv2", "densenet121", "resnet50", "mobilenetv3small"])
 def test_a_network_takes_plain_pixels_and_preprocesses_them_as_its_module_does(name: str) -> None:
-    model = build_model(name, num_classes=3, image_size=64)
+    model = build_model(name, num_classes=3, image_size=64, seed=1)
     assert model.input_shape == (None, 64, 64, 3) and model.output_shape == (None, 3)
     seen = keras.Model(model.input, model.get_layer("backbone")._inbound_nodes[-1].input_tensors[0])
     function = networks._applications()[name]
@@ -42,7 +42,7 @@ def test_a_network_takes_plain_pixels_and_preprocesses_them_as_its_module_does(n
     wanted = preprocess(IMAGES.astype(np.float32), data_format="channels_last")
     np.testing.assert_allclose(np.asarray(seen(IMAGES.astype(np.float32))), wanted, atol=1e-5)
     scores = np.asarray(model(IMAGES))
-    assert scores.dtype == np.float32 and ((0 < scores) & (scores < 1)).all()
+    assert scores.dtype == np.float32 and ((0 <= scores) & (scores <= 1)).all()
 
 
 def test_a_network_is_saved_and_read_without_this_module(tmp_path: Path) -> None:

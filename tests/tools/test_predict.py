@@ -1,7 +1,9 @@
 """tools/predict.py as a person runs it."""
 
 import csv
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +60,7 @@ def test_pictures_of_any_format_are_seen_upright(checkpoint: Path, tmp_path: Pat
         "a.jpg: red 1.00, blue 1.00",
         "folder/b.png: red 1.00, blue 1.00",
         "folder/deeper/c.JPG: red 1.00, blue 1.00",
-        "folder/grey.bmp: nothing above 0.5 (red 0.01)",
+        "folder/grey.bmp: nothing above the threshold (red 0.01)",
     ]
     with open(tmp_path / "predicted" / "predictions.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -107,3 +109,33 @@ def test_an_image_of_a_format_that_is_not_read_is_named_and_not_passed_over(chec
     assert done.returncode == 1 and "phone.HEIC" in done.stderr and "HEIC" in done.stderr and "convert" in done.stderr
     done = predict(f"--checkpoint={checkpoint}", "folder", "--on_error=skip", cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.startswith("folder/a.jfif: red 1.00") and "phone.HEIC" in done.stderr
+
+
+def test_thresholds_are_a_number_or_those_of_the_report_and_top_k_names_so_many(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    own = tmp_path / "model" / "best.keras"
+    own.write_bytes(checkpoint.read_bytes())
+    Image.new("L", (30, 20), 128).save(tmp_path / "grey.png")  # red and blue 0.0067
+    flags = f"--checkpoint={own}", "grey.png"
+
+    def answers(*more: str) -> list[str]:
+        done = predict(*flags, *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        (answer,) = json.loads((tmp_path / "predicted" / "predictions.json").read_text())
+        assert set(answer["scores"]) == {"red", "blue"} and answer["file"] == "grey.png"
+        with open(tmp_path / "predicted" / "predictions.csv", newline="") as file:
+            assert next(csv.DictReader(file))["predicted"] == "; ".join(answer["predicted"])
+        assert done.stdout.splitlines()[-1].count("predicted/predictions.") == 2
+        return list(answer["predicted"])
+
+    assert answers("--threshold=0.005") == ["red", "blue"]
+    assert answers("--top_k=1") == ["red"]
+    (tmp_path / "model" / "metrics.json").write_text('{"best_threshold": {"red": null, "blue": 0.001}}')
+    assert answers("--threshold=best") == ["blue"]
+
+    (tmp_path / "model" / "metrics.json").write_text("[]")
+    for wrong, message in (("best", "metrics.json holds no thresholds .*voc_tfdata evaluate"), ("2", "from 0 to 1")):
+        done = predict(*flags, f"--threshold={wrong}", cwd=tmp_path)
+        assert done.returncode == 1 and re.search(f"error: --threshold={wrong}.*{message}", done.stderr)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,17 +14,20 @@ from voc_tfdata.evaluation.summary import format_class_table
 from voc_tfdata.files import format_bytes
 from voc_tfdata.quiet import quiet_start
 from voc_tfdata.records.split_source import Records, count_labels, find_source
+from voc_tfdata.version import __version__
 
 if TYPE_CHECKING:
     from voc_tfdata.model.trained_model import TrainedModel
 
 _OUTPUTS = {
     "report.html": "all of it on one page",
-    "metrics.json": "mAP, AP of each class, loss, accuracy, baselines",
+    "metrics.json": "mAP, AP and thresholds of each class, loss, accuracy, baselines",
     "classes.csv": "the table above",
     "curves.png": "loss, accuracy and mAP over the epochs",
     "precision_recall.png": "precision over recall of each class",
+    "calibration.png": "whether the probabilities are what they say",
     "pictures.png": "images with true and predicted labels",
+    "mistakes.png": "the most confident mistakes",
     "predictions.csv": "the probabilities of every image",
     "best.keras": "the best model, for: voc_tfdata evaluate, predict, export",
     "history.csv": "the numbers of every epoch",
@@ -78,6 +83,7 @@ def evaluate_checkpoint(
 
     logging.info("evaluates %s on split %s", checkpoint, split)
     trained = load_model(checkpoint)
+    history = read_history(Path(checkpoint).parent / "history.csv")
     summary = report_model(
         trained.model,
         records_dir,
@@ -86,12 +92,13 @@ def evaluate_checkpoint(
         resize=trained.resize,
         split=split,
         train_counts=train_counts,
-        history=read_history(Path(checkpoint).parent / "history.csv"),
+        history=history,
         difficult=difficult,
         definition=definition,
         batch_size=batch_size,
         cache_dir=cache_dir or None,
-        flags_text=flags_text or describe_checkpoint(checkpoint, trained),
+        facts={"data set": f"{records_dir}, split {split}"} | describe_checkpoint(checkpoint, trained, history),
+        flags_text=flags_text,
         competition=1 if trained.weights == "none" else 2,
     )
     print(format_class_table(summary))
@@ -103,20 +110,23 @@ def evaluate_checkpoint(
             print(f"  {name:20} {size:>10}  {meaning}")
 
 
-def describe_checkpoint(checkpoint: str | Path, trained: TrainedModel) -> str:
-    """Returns what a report says of a model that it knows from its file only, a fact a line."""
+def describe_checkpoint(
+    checkpoint: str | Path, trained: TrainedModel, history: Mapping[str, Sequence[float]]
+) -> dict[str, str]:
+    """Returns what a report says of a model: what its file tells, and the history of the run beside it."""
     layers = [layer.__class__.__name__ for layer in trained.model.layers]
     facts = {
-        "checkpoint": checkpoint,
-        "model": trained.model.name,
-        "image_size": trained.image_size,
-        "resize": trained.resize,
-        "weights": trained.weights,
-        "batch_norm": "BatchNormalization" in layers,
-        "parameters": f"{trained.model.count_params():,}",
+        "checkpoint": str(checkpoint),
+        "model": f"{trained.model.name}, {trained.model.count_params():,} parameters",
+        "images": f"{trained.image_size} x {trained.image_size} pixels, resize={trained.resize}",
+        "weights at the start": trained.weights,
+        "batch_norm": str("BatchNormalization" in layers),
         "precision": trained.model.layers[-3].dtype_policy.name if len(layers) > 2 else "unknown",
     }
-    return "".join(f"{name}: {value}\n" for name, value in facts.items())
+    losses = history.get("val_loss") or []
+    if losses:
+        facts["best epoch"] = f"{min(range(len(losses)), key=losses.__getitem__) + 1} of {len(losses)} by val_loss"
+    return facts | {"evaluated": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, voc_tfdata {__version__}"}
 
 
 def find_label_counts(records_dir: Records, split: str, *, difficult: str) -> LabelCounts | None:

@@ -2,15 +2,19 @@
 
     voc_tfdata predict --checkpoint=runs/voc2012/best.keras --out_dir=predicted a.jpg b.png holiday/
 
-Prints a line an image; leaves predictions.csv and pictures.png in --out_dir. Folders are searched for images, their
-sub-folders too.
+Prints a line an image; leaves predictions.csv, predictions.json and pictures.png in --out_dir. Folders are searched
+for images, their sub-folders too. --threshold=best takes the threshold of each class from metrics.json beside the
+checkpoint.
 """
 
+import json
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from absl import flags, logging
+from tqdm import tqdm
 
 from voc_tfdata.commands.command_line import run_command
 from voc_tfdata.devkit.image_formats import quiet_pillow
@@ -20,8 +24,10 @@ from voc_tfdata.devkit.source_files import BadFileError, as_bad_file
 from voc_tfdata.quiet import quiet_start
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "best.keras of a training run.", required=True)
-_OUT_DIR = flags.DEFINE_string("out_dir", "predicted", "Folder for predictions.csv and pictures.png.")
+_OUT_DIR = flags.DEFINE_string("out_dir", "predicted", "Folder for predictions.csv, predictions.json and pictures.png.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Pictures at a time.", lower_bound=1)
+_THRESHOLD = flags.DEFINE_string("threshold", "0.5", "A class is predicted above it; best: of each class, see below.")
+_TOP_K = flags.DEFINE_integer("top_k", 0, "Name this many classes, the likeliest, whatever they reach.", lower_bound=0)
 _ON_ERROR = flags.DEFINE_enum("on_error", "fail", ["fail", "skip"], "skip: go on without images that are damaged.")
 
 
@@ -33,19 +39,23 @@ def main(argv: list[str]) -> int:
         import numpy as np
 
         from voc_tfdata.evaluation.picture_grid import MAX_PICTURES
+        from voc_tfdata.evaluation.prediction_files import write_file
         from voc_tfdata.evaluation.report import write_picture_grid, write_predictions_csv
         from voc_tfdata.model.trained_model import load_model, predict_jpegs
         from voc_tfdata.pipeline.transforms import decode_jpeg
 
     trained = load_model(_CHECKPOINT.value)
+    thresholds = find_thresholds(_THRESHOLD.value, _CHECKPOINT.value, trained.class_names)
     shown: list[np.ndarray] = []
     seen: list[str] = []
     faults: list[BadFileError] = []
     scores = []
-    with ThreadPoolExecutor() as threads:
+    progress = tqdm(total=len(paths), unit=" images", disable=not sys.stderr.isatty(), leave=False)
+    with ThreadPoolExecutor() as threads, progress:
         for start in range(0, len(paths), _BATCH_SIZE.value):
             batch = paths[start : start + _BATCH_SIZE.value]
             loaded = list(threads.map(load_picture, batch))
+            progress.update(len(batch))
             faults += [error for error in loaded if isinstance(error, BadFileError)]
             good = [(path, jpeg) for path, jpeg in zip(batch, loaded, strict=True) if isinstance(jpeg, bytes)]
             if good:
@@ -59,13 +69,66 @@ def main(argv: list[str]) -> int:
     if not seen:
         raise ValueError("no image is left to predict")
     y_score = np.concatenate(scores)
-    for path, row in zip(seen, y_score, strict=True):
-        print(f"{path}: {describe_scores(row.tolist(), trained.class_names)}")
     out_dir, count = Path(_OUT_DIR.value), len(shown)
-    write_predictions_csv(out_dir / "predictions.csv", seen, None, y_score, trained.class_names)
-    write_picture_grid(shown, None, y_score[:count], seen[:count], trained.class_names, out_dir / "pictures.png")
-    print(f"\n{out_dir / 'predictions.csv'}, {out_dir / 'pictures.png'}")
+    answers: list[dict[str, object]] = []
+    names: list[list[str]] = []
+    for path, row in zip(seen, y_score.tolist(), strict=True):
+        predicted = choose_classes(row, trained.class_names, thresholds, top_k=_TOP_K.value)
+        print(f"{path}: {describe_scores(row, trained.class_names, predicted)}")
+        scores_of = dict(zip(trained.class_names, row, strict=True))
+        names.append(predicted)
+        answers.append({"file": path, "predicted": {name: scores_of[name] for name in predicted}, "scores": scores_of})
+    write_predictions_csv(out_dir / "predictions.csv", seen, None, y_score, trained.class_names, predicted=names)
+    write_file(out_dir / "predictions.json", json.dumps(answers, indent=1, ensure_ascii=False) + "\n")
+    write_picture_grid(
+        shown,
+        None,
+        y_score[:count],
+        seen[:count],
+        trained.class_names,
+        out_dir / "pictures.png",
+        predicted=names[:count],
+    )
+    print("\n" + ", ".join(str(out_dir / name) for name in ("predictions.csv", "predictions.json", "pictures.png")))
     return 0
+
+
+def find_thresholds(text: str, checkpoint: str, class_names: Sequence[str]) -> list[float]:
+    """Returns the threshold of each class.
+
+    Args:
+      text: a number from 0 to 1, or "best": those of metrics.json beside the checkpoint, 0.5 where it has none.
+      checkpoint: path of the model.
+      class_names: of its outputs.
+
+    Raises:
+      ValueError: neither, or there is no such report.
+    """
+    if text != "best":
+        try:
+            threshold = float(text)
+        except ValueError:
+            threshold = -1.0
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"--threshold={text}; it is a number from 0 to 1, or best")
+        return [threshold] * len(class_names)
+    path = Path(checkpoint).parent / "metrics.json"
+    try:
+        best = json.loads(path.read_text(encoding="utf-8"))["best_threshold"]
+        return [0.5 if best.get(name) is None else float(best[name]) for name in class_names]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+        raise ValueError(
+            f"--threshold=best: {path} holds no thresholds ({err!r}); write it by voc_tfdata evaluate "
+            f"--checkpoint={checkpoint} --out_dir={path.parent} --overwrite, or give a number"
+        ) from err
+
+
+def choose_classes(
+    row: Sequence[float], class_names: Sequence[str], thresholds: Sequence[float], *, top_k: int = 0
+) -> list[str]:
+    """Returns the classes above their thresholds, or the top_k likeliest if that is not 0, the likeliest first."""
+    ranked = sorted(zip(row, class_names, thresholds, strict=True), key=lambda triple: -triple[0])
+    return [name for place, (score, name, least) in enumerate(ranked) if (place < top_k if top_k else score > least)]
 
 
 def find_pictures(arguments: Sequence[str]) -> list[Path]:
@@ -105,13 +168,13 @@ def load_picture(path: Path) -> bytes | BadFileError:
         return as_bad_file(err, str(path))
 
 
-def describe_scores(row: Sequence[float], class_names: Sequence[str]) -> str:
-    """Returns e.g. "dog 0.91, person 0.55": the classes above 0.5, the likeliest first, else the likeliest one."""
-    ranked = sorted(zip(row, class_names, strict=True), key=lambda pair: -pair[0])
-    present = [pair for pair in ranked if pair[0] > 0.5]
-    if present:
-        return ", ".join(f"{name} {score:.2f}" for score, name in present)
-    return f"nothing above 0.5 ({ranked[0][1]} {ranked[0][0]:.2f})"
+def describe_scores(row: Sequence[float], class_names: Sequence[str], predicted: Sequence[str]) -> str:
+    """Returns e.g. "dog 0.91, person 0.55": the classes predicted, else the likeliest one."""
+    scores = dict(zip(class_names, row, strict=True))
+    if predicted:
+        return ", ".join(f"{name} {scores[name]:.2f}" for name in predicted)
+    likeliest = max(class_names, key=scores.__getitem__)
+    return f"nothing above the threshold ({likeliest} {scores[likeliest]:.2f})"
 
 
 def run() -> None:

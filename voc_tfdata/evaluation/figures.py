@@ -33,42 +33,93 @@ _CURVES = (
     ("loss", "loss (binary cross-entropy)", min, "constant_prior_loss", "class frequencies alone"),
     ("binary_accuracy", "binary accuracy", max, "all_negative_binary_accuracy", "all absent"),
     ("mAP", "mAP", max, "chance_mAP", "chance"),
+    ("learning_rate", "learning rate", None, "", ""),
 )
 
 
 def draw_curves(
     history: Mapping[str, Sequence[float | None]], baselines: Mapping[str, float | None] | None = None
 ) -> bytes:
-    """Returns a PNG of loss, binary accuracy and, where there is one, mAP over the epochs, train beside validation.
+    """Returns a PNG of loss, binary accuracy, mAP and learning rate, as far as given, train beside validation.
 
     A dot marks the best validation value. The loss axis is logarithmic where the values span more than 1:30.
 
     Args:
       history: name -> one value per epoch, as keras.callbacks.History.history: "loss", "val_loss", "binary_accuracy",
-        "val_binary_accuracy", "mAP", "val_mAP"; other names are left out, None and NaN leave a gap.
+        "val_binary_accuracy", "mAP", "val_mAP", "learning_rate"; other names are left out, None and NaN leave a gap.
       baselines: "constant_prior_loss", "all_negative_binary_accuracy" and "chance_mAP": dashed lines.
 
     Raises:
       ValueError: history has none of these names, or no epoch.
     """
-    panels = [curve for curve in _CURVES if history.get(curve[0]) or history.get(f"val_{curve[0]}")]
+    panels = _panels_of(history)
     if not panels:
         names = ", ".join(f"{curve[0]}, val_{curve[0]}" for curve in _CURVES)
         raise ValueError(f"history has no epoch of {names}; it has: {', '.join(history) or 'nothing'}")
     figure = Figure(figsize=(4.9 * len(panels), 3.9), dpi=DPI, layout="constrained")
-    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, (name, title, best, baseline, baseline_text) in zip(all_axes, panels, strict=True):
-        _draw_one_curve(axes, _as_floats(history.get(name)), _as_floats(history.get(f"val_{name}")), best)
-        level = (baselines or {}).get(baseline)
-        if level is not None and math.isfinite(level):
-            axes.axhline(level, color=GREY, linestyle="--", linewidth=1, label=f"{baseline_text}: {level:.3f}")
-        axes.set_title(title, fontsize=11)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.grid(color="#dddddd", linewidth=0.6)
-        axes.margins(y=0.12)
-        axes.legend(fontsize=8, framealpha=0.85)
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _draw_panel(axes, history, baselines or {}, panel)
     return png_of(figure)
+
+
+def draw_curve_panels(
+    history: Mapping[str, Sequence[float | None]], baselines: Mapping[str, float | None] | None = None
+) -> list[tuple[str, bytes]]:
+    """Returns (title, PNG) of each panel of draw_curves, which see: readable one by one on a narrow screen."""
+    panels = []
+    for panel in _panels_of(history):
+        figure = Figure(figsize=(4.6, 3.4), dpi=DPI, layout="constrained")
+        _draw_panel(figure.subplots(), history, baselines or {}, panel)
+        panels.append((panel[1], png_of(figure)))
+    return panels
+
+
+def draw_calibration(
+    predicted: Sequence[float | None], observed: Sequence[float | None], counts: Sequence[int]
+) -> bytes:
+    """Returns a PNG of the reliability curve: the share of labels that are 1 over the predicted probability.
+
+    Args:
+      predicted: mean probability of each bin; NaN or None in an empty one.
+      observed: share of labels that are 1 there.
+      counts: cells in each bin, drawn as the size of the dots.
+    """
+    figure = Figure(figsize=(4.6, 3.8), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    x, y = np.array(_as_floats(predicted)), np.array(_as_floats(observed))
+    some = np.array(counts) > 0
+    sizes = 20 + 180 * np.sqrt(np.array(counts)[some] / max(1, max(counts, default=1)))
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="calibrated")
+    axes.plot(x[some], y[some], color=BLUE, linewidth=1)
+    axes.scatter(x[some], y[some], sizes, color=BLUE, alpha=0.6, label="this model (size: how many)")
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="share that is there")
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.legend(fontsize=9, loc="upper left", framealpha=0.85)
+    return png_of(figure)
+
+
+def _panels_of(history: Mapping[str, Sequence[float | None]]) -> list[tuple[str, str, Any, str, str]]:
+    panels = [curve for curve in _CURVES if history.get(curve[0]) or history.get(f"val_{curve[0]}")]
+    return panels if len(panels) > 1 or (panels and panels[0][0] != "learning_rate") else []
+
+
+def _draw_panel(
+    axes: Axes,
+    history: Mapping[str, Sequence[float | None]],
+    baselines: Mapping[str, float | None],
+    panel: tuple[str, str, Any, str, str],
+) -> None:
+    name, title, best, baseline, baseline_text = panel
+    _draw_one_curve(axes, _as_floats(history.get(name)), _as_floats(history.get(f"val_{name}")), best)
+    level = baselines.get(baseline)
+    if level is not None and math.isfinite(level):
+        axes.axhline(level, color=GREY, linestyle="--", linewidth=1, label=f"{baseline_text}: {level:.3f}")
+    axes.set_title(title, fontsize=11)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.margins(y=0.12)
+    axes.legend(fontsize=8, framealpha=0.85)
 
 
 def draw_precision_recall(
@@ -142,7 +193,7 @@ def _draw_one_curve(axes: Axes, train: list[float], val: list[float], best: Any)
         if values:
             axes.plot(range(1, len(values) + 1), values, color=colour, marker=".", markersize=4, label=label)
     finite = [value for value in val if math.isfinite(value)]
-    if finite:
+    if finite and best:
         epoch = val.index(best(finite)) + 1
         label = f"best validation: {best(finite):.3f} (epoch {epoch})"
         axes.plot([epoch], [best(finite)], "o", color=ORANGE, markersize=8, fillstyle="none", label=label)

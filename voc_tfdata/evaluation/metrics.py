@@ -14,9 +14,11 @@ from voc_tfdata.evaluation.labels import Floats, Ints, check_labels_and_scores, 
 
 PROBABILITY_CLIP = 1e-7  # as keras.backend.epsilon(): no logarithm of 0
 COLLAPSE_STD = 1e-3  # VGG16 from scratch that learnt the class frequencies only shows about 1e-5
-COLLAPSE_ADVICE = (
-    "Flags that help: --batch_norm --learning_rate=1e-4 --warmup_steps=500 (or --flagfile=flags/voc_scratch.flags)."
+_COLLAPSE_ADVICE = (
+    "flags that help: --batch_norm --learning_rate=1e-4 --warmup_steps=500 (or --flagfile=flags/voc_scratch.flags)"
 )
+_DIVERGED = 1.5  # times the loss that the class frequencies alone give
+_UNLEARNT = 0.02  # nats about ln 2, which answering 0.5 everywhere gives
 
 
 def binary_cross_entropy(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> float:
@@ -65,6 +67,25 @@ def is_collapsed(y_score: npt.ArrayLike, *, threshold: float = COLLAPSE_STD) -> 
     """
     scores = np.asarray(y_score)
     return prediction_spread(scores) < threshold and len(scores) > 1
+
+
+def describe_collapse(loss: float | None, prior_loss: float | None) -> str:
+    """Returns what became of a network that predicts the same for every image: told by its loss.
+
+    Args:
+      loss: binary cross-entropy, nats.
+      prior_loss: that of predicting the class frequencies of the training labels; None where they are not known.
+    """
+    if loss is not None and abs(loss - np.log(2)) < _UNLEARNT:
+        return "unlearnt: the network answers 0.5 everywhere; train it longer, or with a higher --learning_rate"
+    if loss is None or prior_loss is None:
+        return f"collapsed: the network does not look at the images; {_COLLAPSE_ADVICE}"
+    if loss > max(_DIVERGED * prior_loss, np.log(2)):  # worse than answering 0.5 everywhere
+        return (
+            f"diverged: the loss, {loss:.3g}, is {loss / prior_loss:.1f} times that of the class frequencies alone; "
+            "lower --learning_rate, or set --clip_norm=1 or --warmup_steps=500"
+        )
+    return f"collapsed: the network learnt the class frequencies and nothing else; {_COLLAPSE_ADVICE}"
 
 
 def _mean_of_counted(values: npt.NDArray[Any], labels: Ints) -> float:

@@ -11,13 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from voc_tfdata.evaluation.baselines import LabelCounts
+from voc_tfdata.evaluation.decisions import worst_mistakes
+from voc_tfdata.evaluation.prediction_files import as_text
 from voc_tfdata.evaluation.predictions import evaluate
 from voc_tfdata.evaluation.report import write_report
 from voc_tfdata.pipeline.dataset import eval_dataset, read_examples
 from voc_tfdata.pipeline.transforms import decode_jpeg
 from voc_tfdata.records.split_source import Records, find_source
 
-SAMPLE_PICTURES = 20  # in the grid
+_SAMPLES = 20  # images in the grid
+_MISTAKES = 15
 
 
 def report_model(
@@ -34,6 +37,7 @@ def report_model(
     definition: str = "voc2010",
     batch_size: int = 32,
     cache_dir: str | Path | None = None,
+    facts: Mapping[str, str] | None = None,
     flags_text: str = "",
     competition: int = 1,
 ) -> dict[str, Any]:
@@ -52,7 +56,8 @@ def report_model(
       definition: of average precision.
       batch_size: images at a time; does not change the result.
       cache_dir: local folder for the mirror of remote records.
-      flags_text: shown in the report.
+      facts: name -> value of what was evaluated, shown in the report.
+      flags_text: shown in the report, too.
       competition: see write_report.
 
     Raises:
@@ -75,6 +80,9 @@ def report_model(
         cache_dir=cache_dir,
     )
     predictions = evaluate(model, dataset)
+    num_samples = min(_SAMPLES, len(predictions.ids))
+    worst = worst_mistakes(predictions.y_true, predictions.y_score, _MISTAKES)
+    pictures = _load_pictures(records_dir, split, cache_dir, [*range(num_samples), *worst])
     return write_report(
         out_dir,
         ids=predictions.ids,
@@ -85,18 +93,18 @@ def report_model(
         split=split,
         train_counts=train_counts,
         history=history or {},
-        sample_images=_sample_pictures(records_dir, split, cache_dir),
+        sample_images={as_text(predictions.ids[row]): pictures[row] for row in range(num_samples)},
+        mistake_images={as_text(predictions.ids[row]): pictures[row] for row in worst},
+        facts=facts,
         flags_text=flags_text,
         competition=competition,
     )
 
 
-def _sample_pictures(
-    records_dir: Records, split: str, cache_dir: str | Path | None
-) -> dict[str, npt.NDArray[np.uint8]]:
-    """Returns the first images as they are in the records: {image id: uint8 [H, W, 3]}."""
-    pictures = {}
-    for example in read_examples(records_dir, split, cache_dir=cache_dir).take(SAMPLE_PICTURES):
-        image_id = example["image/source_id"].numpy().decode()
-        pictures[image_id] = decode_jpeg(example["image/encoded"]).numpy()
-    return pictures
+def _load_pictures(
+    records_dir: Records, split: str, cache_dir: str | Path | None, rows: Sequence[int]
+) -> dict[int, npt.NDArray[np.uint8]]:
+    """Returns images as they are in the records: {number in the split: uint8 [H, W, 3]}."""
+    wanted, last = set(rows), max(rows, default=-1)
+    examples = read_examples(records_dir, split, cache_dir=cache_dir).take(last + 1)
+    return {row: decode_jpeg(example["image/encoded"]).numpy() for row, example in enumerate(examples) if row in wanted}

@@ -33,6 +33,7 @@ def draw_picture_grid(
     class_names: Sequence[str],
     *,
     threshold: float = 0.5,
+    predicted: Sequence[Sequence[str]] | None = None,
 ) -> bytes:
     """Returns a PNG of images, each with its true labels on the left and its predicted ones on the right.
 
@@ -47,6 +48,7 @@ def draw_picture_grid(
       ids: [N] image ids.
       class_names: C names.
       threshold: a class is predicted where its probability is above.
+      predicted: the names of the predicted classes of each image instead.
 
     Raises:
       ValueError: no image, another dtype or shape, lengths that differ, or a label that is none of 1, 0, -1.
@@ -55,8 +57,12 @@ def draw_picture_grid(
     labels = None if y_true is None else check_labels(y_true, ndim=2)
     _check_pictures(images, labels, scores, ids, class_names)
     count = min(len(images), MAX_PICTURES)
+    is_predicted = scores > threshold
+    if predicted is not None:
+        is_predicted = np.array([[name in names for name in class_names] for names in predicted])
     label_columns = [
-        _label_columns(None if labels is None else labels[i], scores[i], class_names, threshold) for i in range(count)
+        _label_columns(None if labels is None else labels[i], scores[i], class_names, is_predicted[i])
+        for i in range(count)
     ]
     columns = min(5, count)
     width = max(columns * (_SIDE + _GAP) + _GAP, 4.4)
@@ -79,7 +85,7 @@ def draw_picture_grid(
         frame = GREY if labels is None else RED if colours & {RED, ORANGE} else GREEN
         _draw_picture(figure, corner, images[i], frame)
         below = corner[1] + _SIDE + 0.06
-        _write(figure, (corner[0], below), cut_text(ids[i], 36), GREY, size=7.5)
+        _write(figure, (corner[0], below), _caption(ids[i], 36), GREY, size=7.5)
         if labels is not None:
             _write_column(figure, (corner[0], below + _LINE), "true", true_lines)
         shift = 0 if labels is None else 0.46 * _SIDE
@@ -88,10 +94,12 @@ def draw_picture_grid(
 
 
 def _label_columns(
-    labels: npt.NDArray[Any] | None, scores: npt.NDArray[Any], class_names: Sequence[str], threshold: float
+    labels: npt.NDArray[Any] | None,
+    scores: npt.NDArray[Any],
+    class_names: Sequence[str],
+    predicted: npt.NDArray[np.bool_],
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Returns (true, predicted), each a list of (text, colour) of one line, at most six."""
-    predicted = scores > threshold
     truth = np.zeros(len(scores)) if labels is None else labels
     left, right = [], []
     for c in np.flatnonzero(truth):
@@ -109,6 +117,11 @@ def _label_columns(
         top = int(np.argmax(scores))
         right = [("none; highest:", GREY), (f"{cut_text(class_names[top], 14)} {scores[top]:.2f}", GREY)]
     return _shorten(left or [("none", GREY)]), _shorten(right)
+
+
+def _caption(text: str, limit: int) -> str:
+    """Returns a text cut at the front: of a path the file's name is what tells."""
+    return text if len(text) <= limit else f"…{text[len(text) - limit + 1 :]}"
 
 
 def _shorten(lines: list[tuple[str, str]], limit: int = 6) -> list[tuple[str, str]]:

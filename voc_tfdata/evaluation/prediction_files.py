@@ -28,11 +28,14 @@ def write_predictions_csv(
     y_true: npt.ArrayLike | None,
     y_score: npt.ArrayLike,
     class_names: Sequence[str],
+    *,
+    predicted: Sequence[Sequence[str]] | None = None,
 ) -> None:
     """Writes one CSV line (UTF-8) per image: id, true, predicted, label_{class} ..., score_{class} ...
 
-    `true` and `predicted` (above 0.5) are names joined by "; ", for reading; label_ is 1, 0 or -1 and score_ the
-    shortest decimal that gives the same float again. With y_true None there are neither `true` nor label_ columns.
+    `true` and `predicted` (those given, else those above 0.5) are names joined by "; ", for reading; label_ is 1, 0 or
+    -1 and score_ the shortest decimal that gives the same float again. With y_true None there are neither `true` nor
+    label_ columns.
 
     Raises:
       ValueError: lengths that differ, or a label that is none of 1, 0, -1.
@@ -50,7 +53,8 @@ def write_predictions_csv(
         line = [as_text(image_id)]
         if labels is not None:
             line.append("; ".join(class_names[c] for c in np.flatnonzero(labels[i] == 1)))
-        line.append("; ".join(class_names[c] for c in np.flatnonzero(scores[i] > 0.5)))
+        above = predicted[i] if predicted is not None else [class_names[c] for c in np.flatnonzero(scores[i] > 0.5)]
+        line.append("; ".join(above))
         if labels is not None:
             line += [str(label) for label in labels[i]]
         lines.append(line + [_format_score(score) for score in scores[i]])

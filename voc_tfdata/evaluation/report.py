@@ -41,8 +41,10 @@ __all__ = [
 
 _HEADINGS = {  # of the images in report.html
     "curves.png": "Training curves",
-    "precision_recall.png": "Precision over recall",
-    "pictures.png": "Pictures with true and predicted labels",
+    "calibration.png": "Calibration: does 0.8 mean right in 8 of 10?",
+    "precision_recall.png": "Precision over recall; dashed: random scores",
+    "pictures.png": "The first images, with true labels and those predicted above 0.5",
+    "mistakes.png": "The most confident mistakes",
 }
 
 
@@ -58,14 +60,16 @@ def write_report(
     train_counts: LabelCounts | None = None,
     history: Mapping[str, Sequence[float | None]] | None = None,
     sample_images: Mapping[str, npt.NDArray[np.uint8]] | None = None,
+    mistake_images: Mapping[str, npt.NDArray[np.uint8]] | None = None,
+    facts: Mapping[str, str] | None = None,
     flags_text: str = "",
     competition: int = 1,
 ) -> dict[str, Any]:
     """Writes the whole report of one evaluation into a folder and returns the content of its metrics.json.
 
-    Files: classes.csv, predictions.csv, comp1_cls_{split}_{class}.txt, precision_recall.png, curves.png (with a
-    history), pictures.png (with sample_images), report.html, and last metrics.json. Nothing is written if the
-    arguments are wrong.
+    Files: classes.csv, predictions.csv, comp1_cls_{split}_{class}.txt, calibration.png, precision_recall.png,
+    curves.png (with a history), pictures.png (with sample_images), mistakes.png (with mistake_images), report.html, and
+    last metrics.json. Nothing is written if the arguments are wrong.
 
     Args:
       out_dir: local folder, made if it is not there; files of the same names are replaced.
@@ -78,6 +82,8 @@ def write_report(
       train_counts: of the labels trained on, for the constant-prior loss.
       history: name -> one value per epoch; see figures.draw_curves. Without a loss or accuracy in it: no curves.png.
       sample_images: image id -> image uint8 [H, W, 3] RGB, for the grid; 20 are a good number.
+      mistake_images: likewise, of decisions.worst_mistakes.
+      facts: name -> value of what was evaluated, shown in report.html.
       flags_text: resolved flags of the run, shown in report.html.
       competition: of VOC, in the names of the submission files: 2 for models with pretrained weights.
 
@@ -91,16 +97,21 @@ def write_report(
         y_true, y_score, class_names, definition=definition, split=split, train_counts=train_counts
     )
     labels, scores = np.asarray(y_true), np.asarray(y_score)
-    rows = _find_rows(text_ids, list(sample_images or ()))
-    pngs = {}
+    grids = {"pictures.png": sample_images or {}, "mistakes.png": mistake_images or {}}
+    rows = {name: _find_rows(text_ids, list(images)) for name, images in grids.items()}
+    pngs, panels = {}, {}
     if history and any(history.get(name) for name in ("loss", "val_loss", "binary_accuracy", "val_binary_accuracy")):
         pngs["curves.png"] = figures.draw_curves(history, summary["baselines"])
+        panels["curves.png"] = figures.draw_curve_panels(history, summary["baselines"])
+    pngs["calibration.png"] = figures.draw_calibration(**summary["calibration"])
     pngs["precision_recall.png"] = figures.draw_precision_recall(labels, scores, class_names, definition=definition)
-    if sample_images:
-        images, sample_ids = list(sample_images.values()), [text_ids[row] for row in rows]
-        pngs["pictures.png"] = picture_grid.draw_picture_grid(
-            images, labels[rows], scores[rows], sample_ids, class_names
-        )
+    for name, images in grids.items():
+        if images:
+            shown = rows[name]
+            sample_ids = [text_ids[row] for row in shown]
+            pngs[name] = picture_grid.draw_picture_grid(
+                list(images.values()), labels[shown], scores[shown], sample_ids, class_names
+            )
 
     folder = Path(out_dir)
     write_class_table(folder / "classes.csv", summary)
@@ -108,7 +119,8 @@ def write_report(
     write_submission_files(folder, split, text_ids, scores, class_names, competition=competition)
     for name, png in pngs.items():
         write_file(folder / name, png)
-    html = format_html(summary, {_HEADINGS[name]: png for name, png in pngs.items()}, flags_text=flags_text)
+    sections = {_HEADINGS[name]: panels.get(name) or [(_HEADINGS[name], png)] for name, png in pngs.items()}
+    html = format_html(summary, sections, facts=facts, flags_text=flags_text)
     write_file(folder / "report.html", html)
     write_metrics_json(folder / "metrics.json", summary)
     return summary
@@ -121,10 +133,14 @@ def write_picture_grid(
     ids: Sequence[str | bytes],
     class_names: Sequence[str],
     path: str | Path,
+    *,
+    predicted: Sequence[Sequence[str]] | None = None,
 ) -> None:
     """Writes images with their labels as PNG; arguments and errors are those of picture_grid.draw_picture_grid."""
     text_ids = [as_text(image_id) for image_id in ids]
-    write_file(path, picture_grid.draw_picture_grid(images, y_true, y_score, text_ids, class_names))
+    write_file(
+        path, picture_grid.draw_picture_grid(images, y_true, y_score, text_ids, class_names, predicted=predicted)
+    )
 
 
 def write_class_table(path: str | Path, summary: Mapping[str, Any]) -> None:

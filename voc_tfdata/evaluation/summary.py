@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voc_tfdata.evaluation import baselines, metrics
+from voc_tfdata.evaluation import baselines, decisions, metrics
 from voc_tfdata.evaluation.average_precision import mean_average_precision
 from voc_tfdata.records.describe import format_table
 
@@ -41,7 +41,10 @@ def summarize_predictions(
       Dict of protocol, mAP, ap {class: AP}, loss (plain binary cross-entropy, nats), binary_accuracy, baselines
       {constant_prior_loss, all_negative_binary_accuracy, chance_mAP}, chance_ap, positives and ignored ({class: ...}),
       undefined_classes (without positive, not in the mean), split, num_examples, collapsed, prediction_std (see
-      metrics.prediction_spread), warnings (sentences). What is undefined is None.
+      metrics.prediction_spread), warnings (sentences); and of module decisions: mAP_interval [low, high],
+      best_threshold, best_f1, precision, recall and class_calibration_error ({class: ...}), calibration_error,
+      calibration (the curve), false_alarms {class shown: {class predicted: images}} without the zeros. What is
+      undefined is None.
 
     Raises:
       ValueError: bad labels, probabilities, names, definition or counts; see metrics and baselines.
@@ -68,9 +71,35 @@ def summarize_predictions(
         "num_examples": len(np.asarray(y_true)),
         "collapsed": metrics.is_collapsed(y_score),
         "prediction_std": metrics.prediction_spread(y_score),
+        **_decisions(y_true, y_score, names, definition),
     }
     summary = nan_to_none(summary)
     return {**summary, "warnings": find_warnings(summary)}
+
+
+def _decisions(y_true: npt.ArrayLike, y_score: npt.ArrayLike, names: Sequence[str], definition: str) -> dict[str, Any]:
+    points = decisions.operating_points(y_true, y_score)
+    curve = decisions.calibration(y_true, y_score)
+    confused = decisions.false_alarms(y_true, y_score).tolist()
+
+    def by_class(field: str) -> dict[str, float]:
+        return {name: getattr(point, field) for name, point in zip(names, points, strict=True)}
+
+    return {
+        "mAP_interval": list(decisions.bootstrap_mAP(y_true, y_score, definition=definition)),
+        "best_threshold": by_class("best_threshold"),
+        "best_f1": by_class("best_f1"),
+        "precision": by_class("precision"),
+        "recall": by_class("recall"),
+        "class_calibration_error": by_class("calibration_error"),
+        "calibration_error": curve.error,
+        "calibration": {"predicted": curve.predicted, "observed": curve.observed, "counts": curve.counts},
+        "false_alarms": {
+            shown: row
+            for shown, counts in zip(names, confused, strict=True)
+            if (row := {name: count for name, count in zip(names, counts, strict=True) if count})
+        },
+    }
 
 
 def find_warnings(summary: Mapping[str, Any]) -> list[str]:
@@ -79,9 +108,9 @@ def find_warnings(summary: Mapping[str, Any]) -> list[str]:
     trivial = summary["baselines"]
     if summary["collapsed"]:
         found.append(
-            "collapsed: every image gets the same prediction (standard deviation over images "
-            f"{summary['prediction_std']:.2g}, below {metrics.COLLAPSE_STD:g}); the network learnt the class "
-            f"frequencies and nothing else. {metrics.COLLAPSE_ADVICE}"
+            f"{metrics.describe_collapse(summary['loss'], trivial['constant_prior_loss'])} (every image gets the same "
+            f"prediction: standard deviation over images {summary['prediction_std']:.2g}, below "
+            f"{metrics.COLLAPSE_STD:g})."
         )
     if summary["mAP"] is None:
         found.append(f"mAP is undefined: no class has a positive in {summary['split']}.")

@@ -16,7 +16,8 @@ from pathlib import Path
 import tensorflow as tf
 from absl import logging
 
-from voc_tfdata.evaluation.metrics import COLLAPSE_ADVICE, is_collapsed, prediction_spread
+from voc_tfdata.evaluation.baselines import LabelCounts, trivial_baselines
+from voc_tfdata.evaluation.metrics import binary_cross_entropy, describe_collapse, is_collapsed, prediction_spread
 from voc_tfdata.evaluation.predictions import Predictions
 from voc_tfdata.model.trained_model import save_model
 from voc_tfdata.training.epoch import run_steps
@@ -35,9 +36,7 @@ from voc_tfdata.training.run_folder import (
 from voc_tfdata.training.run_saver import RunSaver
 from voc_tfdata.training.stopping import StopRequest
 
-_DIVERGED = (
-    "lower --learning_rate, or set --clip_norm=1 or --warmup_steps=500; run again, it goes on from the last save"
-)
+_DIVERGED = "lower --learning_rate, or set --clip_norm=1 or --warmup_steps=500"
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,9 @@ def train(
                 saver.save(state)  # after the first epoch in any case: from then on it tells whose best.keras that is
             saver.end_if_asked(state)
     except FloatingPointError as err:
-        raise RuntimeError(f"training diverged by step {state.step}: {err}; {_DIVERGED}") from err
+        saved = (out_dir / STATE_NAME).exists()
+        again = "run again, it goes on from the last save" if saved else "nothing was saved yet: it begins anew"
+        raise RuntimeError(f"training diverged by step {state.step}: {err}; {_DIVERGED}; {again}") from err
     logging.info("training ends: %s; best %s in epoch %d", reason, settings.monitor, state.best_epoch)
     return state
 
@@ -221,9 +222,12 @@ def _record(
 
 def _warn_of_collapse(predictions: Predictions) -> None:
     if is_collapsed(predictions.y_score):
+        labels = predictions.y_true
+        own = LabelCounts(tuple((labels == 1).sum(axis=0)), tuple((labels == -1).sum(axis=0)), len(labels))
         logging.warning(
-            "collapsed: every image of the validation split gets the same prediction (standard deviation %.2g): the "
-            "network has learnt how frequent the classes are, no more. %s",
+            "%s (every image of the validation split gets the same prediction: standard deviation %.2g)",
+            describe_collapse(
+                binary_cross_entropy(labels, predictions.y_score), trivial_baselines(labels, own).constant_prior_loss
+            ),
             prediction_spread(predictions.y_score),
-            COLLAPSE_ADVICE,
         )
