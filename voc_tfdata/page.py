@@ -34,6 +34,7 @@ tfoot td { font-weight: 600; border-top: 2px solid #9a9a9a; }
 img { max-width: 100%; height: auto; display: block; }
 pre { background: #f5f5f5; padding: 12px 14px; overflow-x: auto; font-size: 13.5px; }
 .scroll { overflow-x: auto; }
+.facts td { text-align: left; overflow-wrap: anywhere; } .facts td:first-child { color: #5c5c5c; width: 180px; }
 .sortable th { cursor: pointer; } .sortable th[aria-sort]::after { content: " \25BE"; }
 .sortable th[aria-sort="ascending"]::after { content: " \25B4"; }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(330px, 1fr)); gap: 10px; }

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import Image
 
 from tests.devkit_fixture import draw_quarters, encode
 from tests.paths import ROOT
+from voc_tfdata.commands.predict import choose_classes, find_thresholds
 from voc_tfdata.model.trained_model import save_model
 
 TOOL = ROOT / "tools" / "predict.py"
@@ -111,31 +111,32 @@ def test_an_image_of_a_format_that_is_not_read_is_named_and_not_passed_over(chec
     assert done.returncode == 0 and done.stdout.startswith("folder/a.jfif: red 1.00") and "phone.HEIC" in done.stderr
 
 
-def test_thresholds_are_a_number_or_those_of_the_report_and_top_k_names_so_many(
-    checkpoint: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "model").mkdir()
+def test_the_report_s_thresholds_decide_and_the_answers_are_json(checkpoint: Path, tmp_path: Path) -> None:
     own = tmp_path / "model" / "best.keras"
+    own.parent.mkdir()
     own.write_bytes(checkpoint.read_bytes())
-    Image.new("L", (30, 20), 128).save(tmp_path / "grey.png")  # red and blue 0.0067
-    flags = f"--checkpoint={own}", "grey.png"
-
-    def answers(*more: str) -> list[str]:
-        done = predict(*flags, *more, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        (answer,) = json.loads((tmp_path / "predicted" / "predictions.json").read_text())
-        assert set(answer["scores"]) == {"red", "blue"} and answer["file"] == "grey.png"
-        with open(tmp_path / "predicted" / "predictions.csv", newline="") as file:
-            assert next(csv.DictReader(file))["predicted"] == "; ".join(answer["predicted"])
-        assert done.stdout.splitlines()[-1].count("predicted/predictions.") == 2
-        return list(answer["predicted"])
-
-    assert answers("--threshold=0.005") == ["red", "blue"]
-    assert answers("--top_k=1") == ["red"]
     (tmp_path / "model" / "metrics.json").write_text('{"best_threshold": {"red": null, "blue": 0.001}}')
-    assert answers("--threshold=best") == ["blue"]
+    Image.new("L", (30, 20), 128).save(tmp_path / "grey.png")  # red and blue 0.0067
+    done = predict(f"--checkpoint={own}", "grey.png", "--threshold=best", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.startswith("grey.png: blue 0.01\n"), done.stderr
+    (answer,) = json.loads((tmp_path / "predicted" / "predictions.json").read_text())
+    assert set(answer["scores"]) == {"red", "blue"} and answer["file"] == "grey.png"
+    assert list(answer["predicted"]) == ["blue"]
+    with open(tmp_path / "predicted" / "predictions.csv", newline="") as file:
+        assert next(csv.DictReader(file))["predicted"] == "blue"
+    assert done.stdout.splitlines()[-1].count("predicted/predictions.") == 2
 
-    (tmp_path / "model" / "metrics.json").write_text("[]")
-    for wrong, message in (("best", "metrics.json holds no thresholds .*voc_tfdata evaluate"), ("2", "from 0 to 1")):
-        done = predict(*flags, f"--threshold={wrong}", cwd=tmp_path)
-        assert done.returncode == 1 and re.search(f"error: --threshold={wrong}.*{message}", done.stderr)
+
+def test_thresholds_and_the_likeliest(tmp_path: Path) -> None:
+    names, row = ("a", "b", "c"), (0.3, 0.7, 0.5)
+    half = find_thresholds("0.5", "best.keras", names)
+    assert half == [0.5, 0.5, 0.5] and choose_classes(row, names, half) == ["b"]  # above, not at
+    assert choose_classes(row, names, find_thresholds("0", "best.keras", names)) == ["b", "c", "a"]
+    assert choose_classes(row, names, half, top_k=2) == ["b", "c"]
+    for wrong in ("2", "-0.1", "nan", "half"):
+        with pytest.raises(ValueError, match=f"^--threshold={wrong}; it is a number from 0 to 1, or best$"):
+            find_thresholds(wrong, "best.keras", names)
+    (tmp_path / "metrics.json").write_text("[]")
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(ValueError, match="^--threshold=best: .*metrics.json holds no thresholds .*evaluate"):
+            find_thresholds("best", str(folder / "best.keras"), names)
