@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -92,6 +93,7 @@ def _environment(*prefixes: str) -> tuple[tuple[str, str], ...]:
 def _s3(environment: tuple[tuple[str, str], ...]) -> Any:
     import s3fs
 
+    logging.getLogger("aiobotocore.credentials").setLevel(logging.WARNING)  # it tells where it found some
     settings = dict(environment)
     file_system = s3fs.S3FileSystem(
         endpoint_url=settings.get("S3_ENDPOINT") or None,
