@@ -139,14 +139,27 @@ def train_dataset(
     )
     if callable(augment):
         load = own_augment.augmenting(load, plan, delivery, augment)
+    length = None if epochs is None else max(0, epochs * num_steps - start_step)
+    ds = _run_steps(load, start_step, length, data_service=data_service, num_threads=delivery.num_threads)
+    return _finish(ds, source, delivery, with_ids=with_ids)
+
+
+def _run_steps(
+    load: Callable[[tf.data.Dataset], tf.data.Dataset],
+    start_step: int,
+    length: int | None,
+    *,
+    data_service: str,
+    num_threads: int,
+) -> tf.data.Dataset:
+    """Returns the batches of `length` steps, or of all from start_step on, made here or by a data service."""
     if data_service:
-        threads = delivery.num_threads
-        ds = distribute_steps(lambda steps: set_threads(load(steps), threads), data_service, start_step=start_step)
+        ds = distribute_steps(lambda steps: set_threads(load(steps), num_threads), data_service, start_step=start_step)
     else:
         ds = load(tf.data.Dataset.counter(start_step))
-    length = tf.data.INFINITE_CARDINALITY if epochs is None else max(0, epochs * num_steps - start_step)
-    ds = ds.take(length).apply(tf.data.experimental.assert_cardinality(length))  # INFINITE is -1: all
-    return _finish(ds, source, delivery, with_ids=with_ids)
+    if length is None:
+        return ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+    return ds.take(length).apply(tf.data.experimental.assert_cardinality(length))
 
 
 def _make_loader(
