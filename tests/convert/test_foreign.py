@@ -23,6 +23,7 @@ from voc_tfdata.convert.shards import BadFilesError
 from voc_tfdata.records.examples import _EXAMPLE, complete_labels, decode_example
 from voc_tfdata.records.manifest import read_manifest
 from voc_tfdata.records.tfrecord import iterate_ids, iterate_records
+from voc_tfdata.records.tiles import iterate_split
 from voc_tfdata.records.verify import verify_records
 from voc_tfdata.remote.frames import frame_record
 
@@ -155,6 +156,20 @@ def test_ours_and_theirs_are_one_data_set(tmp_path: Path) -> None:
     convert(root, tmp_path / "ours", classes=CLASSES, split_ratios="train=1")
     index_records([write(tmp_path / "t.record", FOUR)], tmp_path / "theirs", split="train")
     assert labels_of(f"{tmp_path}/ours,{tmp_path}/theirs") == [[-1, 1, 0], *FOUR_LABELS]
+
+
+def test_label_vectors_of_another_program_say_nothing(tmp_path: Path) -> None:
+    """Found by fuzzing: verifying believed them, training the objects."""
+    theirs = example(["dog"], class__multi_hot=[1, 0, 1], class__ignore=[0, 0, 0])
+    write(tmp_path / "a.record", [theirs, FOUR[1]])
+    manifest = index_records([tmp_path / "a.record"], tmp_path / "out", split="train", classes=CLASSES)
+    assert list(manifest.splits["train"].positives.values()) == [0, 1, 1]
+    assert verify_records(tmp_path / "out") == []
+    assert labels_of(tmp_path / "out") == [[0, 1, 0], [0, 0, 1]]
+    assert [fields["image/class/multi_hot"] for _, fields in iterate_split(tmp_path / "out", manifest, "train")] == [
+        [0, 1, 0],
+        [0, 0, 1],
+    ]
 
 
 def test_the_labels_made_of_objects_are_those_that_our_records_hold(tmp_path: Path) -> None:

@@ -148,9 +148,15 @@ def decode_objects(fields: Mapping[str, list[Any]], classes: Sequence[str]) -> l
     return objects
 
 
-def complete_labels(fields: dict[str, list[Any]], classes: Sequence[str]) -> dict[str, list[Any]]:
-    """Returns the fields of decode_example with the label vectors, made of the objects where the record has none."""
-    if "image/class/multi_hot" in fields:
+def complete_labels(
+    fields: dict[str, list[Any]], classes: Sequence[str], *, has_vectors: bool = True
+) -> dict[str, list[Any]]:
+    """Returns the fields of decode_example with the label vectors, made of the objects where the record has none.
+
+    With has_vectors False (Manifest.has_label_vectors) they are always made: another program's field of that name says
+    nothing.
+    """
+    if has_vectors and "image/class/multi_hot" in fields:
         return fields
     labels = ((o.class_index, o.difficult) for o in decode_objects(fields, classes))
     multi_hot, ignore = label_vectors(labels, len(classes))

@@ -26,7 +26,8 @@ def iterate_split(records_dir: Path, manifest: Manifest, split: str) -> Iterator
     ids = iterate_ids(records_dir, manifest.splits[split])
     for shard in manifest.splits[split].shards:
         for payload in iterate_records(records_dir / shard.file):
-            yield next(ids), complete_labels(decode_example(payload), manifest.classes)
+            fields = decode_example(payload)
+            yield next(ids), complete_labels(fields, manifest.classes, has_vectors=manifest.has_label_vectors)
 
 
 def draw_tile(image_id: str, fields: dict[str, list[Any]], classes: Sequence[str]) -> Image.Image:

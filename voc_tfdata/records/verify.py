@@ -78,7 +78,7 @@ def _shard_faults(
             if number < len(ids):
                 where += f", image {ids[number]}"
             try:
-                fields = complete_labels(decode_example(payload), classes)
+                fields = complete_labels(decode_example(payload), classes, has_vectors=manifest.has_label_vectors)
                 multi_hot, ignore = fields["image/class/multi_hot"], fields["image/class/ignore"]
                 if not len(multi_hot) == len(ignore) == num_classes:
                     raise ValueError(f"has labels of {len(multi_hot)} classes, the manifest names {num_classes}")
