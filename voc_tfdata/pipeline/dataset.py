@@ -106,9 +106,8 @@ def train_dataset(
     """
     host, num_hosts = arguments.read_shard(shard, batch_size)
     arguments.check_numbers(batch_size=batch_size, image_size=image_size, num_threads=num_threads, epochs=epochs)
-    arguments.check_choices(resize=resize, difficult=difficult, cache=cache)
     named = "none" if callable(augment) else augment
-    arguments.check_choices(augment=named)
+    arguments.check_choices(resize=resize, difficult=difficult, cache=cache, augment=named)
     arguments.check_ranges(start_step=start_step, seed=seed, color_jitter=color_jitter)
     if data_service:
         read_address(data_service)
