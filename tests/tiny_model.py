@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from voc_tfdata.model.trained_model import TrainedModel
+
 
 def build_tiny_model(*, dropout: float = 0.0, seed: int = 0) -> keras.Model:
     """Returns a model with one hidden layer and a layer "logits"."""
@@ -31,3 +33,13 @@ def make_batches(steps: int, *, batch_size: int = 6) -> tuple[npt.NDArray[np.uin
 def values_of(variables: list[keras.Variable]) -> list[npt.NDArray]:
     """Returns the values of variables as arrays."""
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def build_tiny_trained() -> TrainedModel:
+    """Returns a network of two classes on images of 40 x 40 pixels whose answers depend on every pixel."""
+    keras.utils.set_random_seed(0)
+    images = keras.Input((40, 40, 3))
+    x = keras.layers.Rescaling(1 / 255)(images)
+    x = keras.layers.Conv2D(4, 3)(x)
+    x = keras.layers.Dense(2, activation="sigmoid")(keras.layers.Flatten()(x))
+    return TrainedModel(keras.Model(images, x), ("dog", "traffic light"), "bilinear")

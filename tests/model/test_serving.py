@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
 from tests.devkit_fixture import encode
+from tests.tiny_model import build_tiny_trained
 from voc_tfdata.devkit.images import load_upright_jpeg
 from voc_tfdata.model.networks import build_model
 from voc_tfdata.model.serving import decode_images, in_float32, write_saved_model
@@ -96,12 +96,7 @@ ODD = {
 
 @pytest.fixture(scope="module")
 def trained() -> TrainedModel:
-    keras.utils.set_random_seed(0)
-    images = keras.Input((40, 40, 3))
-    x = keras.layers.Rescaling(1 / 255)(images)
-    x = keras.layers.Conv2D(4, 3)(x)
-    x = keras.layers.Dense(2, activation="sigmoid")(keras.layers.Flatten()(x))
-    return TrainedModel(keras.Model(images, x), ("dog", "traffic light"), "bilinear")
+    return build_tiny_trained()
 
 
 @pytest.fixture(scope="module")

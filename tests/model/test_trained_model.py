@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.devkit_fixture import draw_noise, draw_quarters, encode, sample, write_devkit
-from tests.tiny_model import build_tiny_model, make_batches
+from tests.tiny_model import build_tiny_model, build_tiny_trained, make_batches
 from voc_tfdata.convert.build import build_records
 from voc_tfdata.evaluation.predictions import evaluate
 from voc_tfdata.model.serving import write_saved_model
@@ -104,12 +104,7 @@ def records(jpegs: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def trained() -> TrainedModel:
-    keras.utils.set_random_seed(0)
-    images = keras.Input((40, 40, 3))
-    x = keras.layers.Rescaling(1 / 255)(images)
-    x = keras.layers.Conv2D(4, 3)(x)
-    x = keras.layers.Dense(2, activation="sigmoid")(keras.layers.Flatten()(x))
-    return TrainedModel(keras.Model(images, x), ("dog", "traffic light"), "bilinear")
+    return build_tiny_trained()
 
 
 @pytest.mark.parametrize("resize", ["bilinear", "antialias", "pad"])
