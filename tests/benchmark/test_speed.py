@@ -54,7 +54,7 @@ def test_a_rate_is_images_over_seconds_and_the_warm_up_is_not_in_it() -> None:
 def test_a_measurement_goes_on_until_its_seconds_have_passed() -> None:
     start = time.perf_counter()
     speed.time_batches(lambda: tf.zeros([1]), settings_of("", epochs=2, seconds=0.1))
-    assert 0.3 <= time.perf_counter() - start < 3  # the warm-up and two measurements
+    assert 0.3 <= time.perf_counter() - start < 60  # the warm-up and two measurements
 
 
 def test_reading_delivers_the_bytes_of_every_record_once_an_epoch(records_dir: Path) -> None:

@@ -163,9 +163,8 @@ def test_a_dry_run_writes_nothing_and_reports_the_same(devkit: Path, tmp_path: P
 
 
 def test_help_comes_at_once_and_names_every_flag() -> None:
-    start = time.monotonic()
-    done = run("--help")
-    assert time.monotonic() - start < 3  # 0.2 s on a quiet machine
+    done = run("--help", PYTHONPROFILEIMPORTTIME="1")
+    assert "absl.flags" in done.stderr and "PIL" not in done.stderr and "tensorflow" not in done.stderr
     names = "voc_root out_dir split_ratios splits seed num_shards num_workers classes on_error store store_size"
     assert all(f"--{name}" in done.stdout or f"--[no]{name}" in done.stdout for name in names.split())
     assert all(f"--[no]{name}" in done.stdout for name in ("overwrite", "dry_run"))
@@ -186,7 +185,7 @@ def start(devkit: Path, out: Path) -> subprocess.Popen[str]:
 
 
 def group_is_gone(group: int) -> bool:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             os.killpg(group, 0)

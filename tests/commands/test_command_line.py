@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -33,7 +32,7 @@ def main(argv):
 
 def run(command: list[str], *flags: str, **env: str) -> tuple[int, str, str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **env}
-    done = subprocess.run([*command, *flags], capture_output=True, text=True, env=environment, timeout=60)
+    done = subprocess.run([*command, *flags], capture_output=True, text=True, env=environment, timeout=180)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -99,7 +98,7 @@ def test_a_signal_is_one_line_and_its_customary_status(tmp_path: Path, number: i
     with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, env=environment) as process:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=180)
     assert (process.returncode, out) == (status, "cleaned up\n")
     assert err.startswith("error: ") and line in err and err.count("\n") == 1
 
@@ -118,7 +117,7 @@ def test_a_second_ctrl_c_while_cleaning_up_is_no_traceback(tmp_path: Path) -> No
         for word in ("ready", "cleaning"):
             assert process.stdout is not None and process.stdout.readline() == f"{word}\n"
             process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=180)
     assert process.returncode == 130 and "Traceback" not in err
 
 
@@ -146,9 +145,9 @@ def test_a_name_that_the_terminal_cannot_show_ends_nothing(tmp_path: Path) -> No
 
 
 def test_help_does_not_wait_for_tensorflow(tmp_path: Path) -> None:
-    start = time.monotonic()
-    run(write_command(tmp_path, "import tensorflow"), "--help")
-    assert time.monotonic() - start < 5  # 0.2 s on a quiet machine; TensorFlow takes longer
+    status, out, imported = run(write_command(tmp_path, "import tensorflow"), "--help", PYTHONPROFILEIMPORTTIME="1")
+    assert status == 0 and "--size" in out
+    assert "absl.flags" in imported and "tensorflow" not in imported
 
 
 @pytest.mark.parametrize("name, status, line", [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
@@ -169,9 +168,8 @@ def test_a_signal_that_comes_where_python_ignores_exceptions_ends_the_command_al
         thing = Thing()
         reference = weakref.ref(thing, kill) if {where == "callback"} else None
         del thing
-        time.sleep(20)
+        time.sleep(300)  # run() waits less
     """
-    start = time.monotonic()
     status_seen, out, err = run(write_command(tmp_path, body))
-    assert (status_seen, out) == (status, "") and time.monotonic() - start < 10
+    assert (status_seen, out) == (status, "")
     assert err.count(line) == 1 and "ignored" not in err, err

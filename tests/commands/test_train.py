@@ -158,7 +158,7 @@ def test_a_signal_ends_it_with_a_save_and_the_same_command_goes_on(
     second = run(*flags)
     assert second.returncode == 1 and f"is in use by process {process.pid} on " in second.stderr
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == status, err
     last = err.splitlines()[-1]
     assert last == f"stopped by {number.name}: saved at step {step_of(out_dir)}; the same command goes on from there"

@@ -15,7 +15,7 @@ def in_process(code: str) -> subprocess.CompletedProcess[str]:
     """Runs code where workers may be forked: a process without TensorFlow and threads."""
     root = ROOT
     program = "from voc_tfdata.convert.worker_pool import start_workers\n" + textwrap.dedent(code)
-    return subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=180)
 
 
 def test_results_come_in_the_order_of_the_tasks_and_few_tasks_are_taken_ahead() -> None:
@@ -145,7 +145,7 @@ except RuntimeError as err:
     print("refused:", err)
 """
     done = subprocess.run(
-        [sys.executable, "-"], input=program, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-"], input=program, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(

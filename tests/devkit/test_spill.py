@@ -53,7 +53,7 @@ def test_the_file_is_gone_even_after_sigkill(tmp_path: Path) -> None:
         assert os.fstat(items._file).st_size > 99
         os.kill(os.getpid(), signal.SIGKILL)
     """
-    run = subprocess.run([sys.executable, "-c", program], env={**os.environ, "TMPDIR": str(tmp_path)}, timeout=60)
+    run = subprocess.run([sys.executable, "-c", program], env={**os.environ, "TMPDIR": str(tmp_path)}, timeout=180)
     assert run.returncode == -signal.SIGKILL and list(tmp_path.iterdir()) == []
 
 

@@ -122,4 +122,4 @@ def test_no_network_is_said_within_seconds(tmp_path: Path, monkeypatch: pytest.M
         started = time.monotonic()
         with pytest.raises(ConnectionError, match=f"put it at {tmp_path}/models/vgg16_weights.*--weights=FILE.h5"):
             build_vgg16(20, 32, weights="imagenet")
-        assert time.monotonic() - started < 8
+        assert time.monotonic() - started < 60

@@ -218,7 +218,7 @@ def test_no_dispatcher_is_an_error_within_seconds(records: Path) -> None:
     began = time.monotonic()
     with pytest.raises(ConnectionError, match=f"grpc://localhost:{port}; start one there.*dispatcher"):
         train_dataset(records, data_service=f"grpc://localhost:{port}")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 def test_workers_that_are_not_there_are_an_error_that_says_how_to_start_them() -> None:
@@ -250,7 +250,7 @@ def test_what_is_no_address_is_refused(records: Path, address: str) -> None:
 def test_a_port_that_is_in_use_is_refused(service: Service) -> None:
     command = [sys.executable, str(ROOT / "tools/data_service.py"), "worker", f"--dispatcher={service.address}"]
     command += [f"--address=localhost:{service.ports[1]}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: localhost:{service.ports[1]} is in use") and done.stdout == ""
 
@@ -260,7 +260,7 @@ def test_a_server_ends_quietly_when_told_to(number: signal.Signals) -> None:
     (port,) = free_ports(1)
     process = start("dispatcher", f"--port={port}", "--workers=localhost:1")
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=180)
     lines = err.splitlines()
     assert process.returncode == 0 and len(lines) == 2, err
     assert "listens on all interfaces" in lines[0] and "has no password" in lines[0] and "stopped" in lines[1]
