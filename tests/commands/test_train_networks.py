@@ -42,6 +42,7 @@ def train(folder: Path, out: str, *flags: str) -> subprocess.CompletedProcess[st
         *(f"--records={folder}/records", f"--out_dir={folder}/{out}", f"--model={folder}/net.py:build"),
         *("--weights=mine", "--image_size=32", "--batch_size=2", "--epochs=3", "--freeze_epochs=1", "--patience=0"),
         *("--optimizer=adam", "--learning_rate=1e-2", "--backbone_rate=0.1", "--deterministic", "--precision=float32"),
+        "--keep_state",
     ]
     return subprocess.run([*command, *flags], cwd=ROOT, capture_output=True, text=True, timeout=300)
 

@@ -88,6 +88,7 @@ def save_legacy(model: keras.Model, path: str) -> None:
         legacy_h5_format.save_weights_to_hdf5_group(file, model)
 
 
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
 def test_weights_of_another_network_and_damaged_files_are_refused(tmp_path: Path) -> None:
     other = keras.applications.ResNet50(weights=None, include_top=False, input_shape=(64, 64, 3))
     other.save_weights(tmp_path / "other.weights.h5")

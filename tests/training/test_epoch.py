@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import logging
+import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import tensorflow as tf
 
+from voc_tfdata.training import epoch
 from voc_tfdata.training.epoch import run_steps
 from voc_tfdata.training.run_folder import RunState
 
@@ -61,6 +64,28 @@ def test_steps_add_to_the_sums_of_the_epoch_so_far() -> None:
 def test_a_save_that_is_due_happens_at_the_first_step_every_twenty_and_not_at_the_end() -> None:
     saver, _ = run(RunState(), 45, due=True)
     assert saver.saved == [1, 20, 40]
+
+
+def test_without_a_terminal_a_line_a_minute_tells_how_it_goes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = itertools.count(0, 5)  # the clock is read twice a step at least: 10 s a step
+    monkeypatch.setattr(epoch.time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr(epoch.sys.stderr, "isatty", lambda: False)
+    with caplog.at_level(logging.INFO):
+        run(RunState(), 30)
+    lines = [record.getMessage() for record in caplog.records]
+    assert 2 <= len(lines) <= 10
+    assert re.fullmatch(r"epoch 1/1, step \d of 30: loss 0.1250, \d+\.\d images/s, rate 0.1, waiting \d+%", lines[0]), (
+        lines[0]
+    )
+
+
+def test_on_a_terminal_the_bar_tells_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(epoch, "_TELL_EVERY_S", (0.0, 60.0))
+    monkeypatch.setattr(epoch.sys.stderr, "isatty", lambda: True)
+    run(RunState(), 3)
+    assert re.search(r"epoch 1/1.*3/3.*loss 0.1250, [\d.]+ images/s, rate 0.1, waiting \d+%", capsys.readouterr().err)
 
 
 def test_a_loss_of_nan_ends_it() -> None:

@@ -76,6 +76,7 @@ def train_flags(records: Path, out_dir: Path, *more: str) -> list[str]:
         "--augment=flip",
         "--checkpoint_minutes=0",
         "--deterministic",
+        "--keep_state",
         *more,
     ]
 

@@ -1,5 +1,6 @@
 """The loop, on a network of a few hundred weights: best epoch, patience, exact resume, NaN, collapse."""
 
+import itertools
 import logging
 import math
 import signal
@@ -85,12 +86,30 @@ def test_a_run_in_two_parts_ends_as_the_undisturbed_one(
     assert whole.epochs_without_better == parts.epochs_without_better
 
 
-def test_a_finished_run_trains_no_further(tmp_path: Path) -> None:
-    _, _, first = run(tmp_path)
-    state, _, again = run(tmp_path, seed=9, validate=lambda: pytest.fail("there is nothing to validate"))
+def test_a_finished_run_trains_no_further_and_goes_on_if_its_state_was_kept(tmp_path: Path) -> None:
+    _, _, first = run(tmp_path, keep_state=True)
+    state, _, again = run(
+        tmp_path, seed=9, keep_state=True, validate=lambda: pytest.fail("there is nothing to validate")
+    )
     assert state.step == 6 and all(a.tobytes() == b.tobytes() for a, b in zip(first, again, strict=True))
-    more, _, _ = run(tmp_path, epochs=3)
+    more, _, _ = run(tmp_path, epochs=3, keep_state=True)
     assert more.step == 9 and [row["epoch"] for row in more.history] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("how", [{"epochs": 2}, {"epochs": 9, "patience": 1, "monitor": "val_loss"}])
+def test_a_finished_run_keeps_no_weights_but_those_of_its_best_model(tmp_path: Path, how: dict[str, Any]) -> None:
+    if "patience" in how:
+        losses = itertools.count(1)
+        how |= {"validate": lambda: scripted(iter([0.1 * next(losses)]))}  # worse and worse
+    run(tmp_path, **how | {"max_steps": 3})
+    assert (tmp_path / "state.npz").stat().st_size > 10_000  # it is to be gone on with
+    state, _, _ = run(tmp_path, **how)
+    assert state.step == 6 and not state.variables_kept
+    assert (tmp_path / "state.npz").stat().st_size < 10_000 and not (tmp_path / "state_previous.npz").exists()
+    again, _, _ = run(tmp_path, **how | {"validate": lambda: pytest.fail("there is nothing to validate")})
+    assert again.history == state.history
+    with pytest.raises(ValueError, match="finished after step 6, and its state was not kept; .*--keep_state"):
+        run(tmp_path, **how | {"epochs": 10, "patience": 0})
 
 
 def test_a_run_killed_while_its_last_part_of_an_epoch_is_judged_is_judged_when_it_goes_on(tmp_path: Path) -> None:
@@ -162,7 +181,7 @@ def test_the_learning_rate_follows_its_function(tmp_path: Path) -> None:
 
 
 def test_a_loss_of_nan_stops_with_reason_and_keeps_the_sound_state(tmp_path: Path) -> None:
-    run(tmp_path, epochs=1)
+    run(tmp_path, max_steps=3)
     before = (tmp_path / "state.npz").read_bytes()
     with pytest.raises(
         RuntimeError, match="diverged by step 6: the loss is (nan|inf).*--learning_rate.*the last save$"
@@ -211,6 +230,14 @@ def test_the_state_is_saved_when_it_is_time_after_the_first_epoch_and_at_the_end
     # before each step, and at the end of each epoch; that of the first one is saved in any case
     assert seen == [False] + [early] * STEPS + [True] * (STEPS + 1)
     assert (tmp_path / "state.npz").exists()
+
+
+def test_a_model_that_was_tracked_is_saved_without_its_optimizer(tmp_path: Path) -> None:
+    run(tmp_path / "plain", epochs=1)
+    run(tmp_path / "tracked", epochs=1, callbacks=[keras.callbacks.Callback()])
+    plain, tracked = (tmp_path / name / "best.keras" for name in ("plain", "tracked"))
+    assert abs(plain.stat().st_size - tracked.stat().st_size) < 100
+    assert getattr(load_model(tracked).model, "optimizer", None) is None
 
 
 def test_profile_and_scalars_are_written_where_tensorboard_looks(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ _OUTPUTS = {
     "tensorboard": "the same, for: tensorboard --logdir=",
     "flags.txt": "repeats this run: voc_tfdata train --flagfile= --out_dir=ANOTHER",
     "batch.png": "the first images as they reached the network",
-    "state.npz": "to go on with this run; not needed to use the model",
+    "state.npz": "to go on with this run, unless it is finished; not needed to use the model",
     "state_previous.npz": "the same, one save before",
 }
 

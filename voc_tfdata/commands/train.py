@@ -29,6 +29,7 @@ from voc_tfdata.commands.train_parts import (
     draw_first_images,
     loop_settings,
     make_batches,
+    make_callbacks,
     make_validation,
 )
 from voc_tfdata.files import write_whole
@@ -105,6 +106,7 @@ def _train(strategy: tf.distribute.Strategy, source: SplitSource) -> None:
         strategy.num_replicas_in_sync,
         learner.num_hosts,
     )
+    learner.model.summary(print_fn=logging.info, line_length=100)
     rate = partial(
         learning_rate_at,
         peak=flag.LEARNING_RATE.value,
@@ -112,6 +114,7 @@ def _train(strategy: tf.distribute.Strategy, source: SplitSource) -> None:
         total_steps=min(settings.steps_per_epoch * settings.epochs, settings.max_steps or sys.maxsize),
         cosine_decay=flag.COSINE_DECAY.value,
     )
+    callbacks = make_callbacks() if hosts.is_chief(strategy) else []
     with stop_on_signals() as stop:
         train(
             learner,
@@ -122,6 +125,7 @@ def _train(strategy: tf.distribute.Strategy, source: SplitSource) -> None:
             out_dir=out_dir,
             identity=identity,
             stop=stop,
+            callbacks=callbacks,
         )
 
 

@@ -107,8 +107,14 @@ RESUME = flags.DEFINE_bool("resume", True, "Go on with the run in out_dir; false
 CHECKPOINT_MINUTES = flags.DEFINE_float(
     "checkpoint_minutes", 10.0, "Minutes between saves of the state; also saved after epoch 1 and at the end.", 0.0
 )
+KEEP_STATE = flags.DEFINE_bool(
+    "keep_state", False, "Keep the state of a finished run (three times its model's size), to go on with more --epochs."
+)
 EVAL_ONLY = flags.DEFINE_bool("eval_only", False, "Evaluate a checkpoint into out_dir/evaluation_SPLIT, train nothing.")
 CHECKPOINT = flags.DEFINE_string("checkpoint", "", "Model of --eval_only; default: out_dir/best.keras.")
+CALLBACKS = flags.DEFINE_string(
+    "callbacks", "", "FILE.py:FUNCTION that returns Keras callbacks, e.g. of MLflow; told of every epoch."
+)
 TENSORBOARD = flags.DEFINE_bool("tensorboard", True, "Write TensorBoard scalars.")
 PROFILE = flags.DEFINE_bool("profile", False, "Write a TensorBoard profile of ten steps.")
 

@@ -108,6 +108,7 @@ def loop_settings(strategy: tf.distribute.Strategy, source: SplitSource) -> Loop
         patience=flag.PATIENCE.value,
         definition=flag.DEFINITION.value,
         checkpoint_minutes=flag.CHECKPOINT_MINUTES.value,
+        keep_state=flag.KEEP_STATE.value,
         tensorboard=flag.TENSORBOARD.value,
         profile=flag.PROFILE.value,
     )
@@ -163,6 +164,30 @@ def _image_options() -> dict[str, Any]:
         "cache": flag.CACHE.value,
         "cache_dir": flag.CACHE_DIR.value or None,
     }
+
+
+def make_callbacks() -> list[keras.callbacks.Callback]:
+    """Returns the callbacks of the user's function.
+
+    Raises:
+      FileNotFoundError: there is no such function.
+      ValueError: it returns something else.
+    """
+    import keras
+
+    from voc_tfdata.own_code import load_function
+
+    if not flag.CALLBACKS.value:
+        return []
+    made = load_function(flag.CALLBACKS.value, flag="--callbacks")()
+    callbacks = list(made) if isinstance(made, (list, tuple)) else [made]
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise ValueError(
+                f"--callbacks={flag.CALLBACKS.value} returns {type(callback).__name__}, not a keras.callbacks.Callback "
+                "or a list of them"
+            )
+    return callbacks
 
 
 def make_validation(learner: Learner) -> partial[Predictions]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
-import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import keras
 import numpy as np
 
 from voc_tfdata.model.vgg16 import LOGITS_LAYER, build_vgg16
+from voc_tfdata.own_code import load_function
 
 BACKBONE_LAYER = "backbone"
 POOLINGS = ("avg", "max")
@@ -236,11 +236,7 @@ def _build_own(name: str, num_classes: int, image_size: int, weights: str) -> ke
       FileNotFoundError: there is no such module, file or function.
       ValueError: its model is not what build_model promises.
     """
-    module_name, _, function_name = name.rpartition(":")
-    module = _import(module_name)
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise FileNotFoundError(f"--model={name}: {module_name} has no function {function_name}")
+    function = load_function(name, flag="--model")
     options: dict[str, Any] = {"num_classes": num_classes, "image_size": image_size}
     if weights != "none":
         options["weights"] = weights
@@ -257,21 +253,6 @@ def _build_own(name: str, num_classes: int, image_size: int, weights: str) -> ke
     if faults:
         raise ValueError(f"--model={name}: its model {'; '.join(faults)}")
     return model
-
-
-def _import(name: str) -> Any:
-    if not name.endswith(".py"):
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as err:
-            raise FileNotFoundError(f"--model={name}: no such module ({err}); name a file as FILE.py:FUNCTION") from err
-    if not Path(name).is_file():
-        raise FileNotFoundError(f"--model={name}: no such file")
-    spec = importlib.util.spec_from_file_location(Path(name).stem, name)
-    assert spec is not None and spec.loader is not None  # of a .py file
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @contextlib.contextmanager

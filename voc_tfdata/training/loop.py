@@ -9,10 +9,11 @@ in the middle of an epoch ends with the weights of one that was not.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 from absl import logging
 
@@ -21,13 +22,12 @@ from voc_tfdata.evaluation.metrics import binary_cross_entropy, describe_collaps
 from voc_tfdata.evaluation.predictions import Predictions
 from voc_tfdata.model.trained_model import save_model
 from voc_tfdata.training.epoch import run_steps
-from voc_tfdata.training.history import write_history, write_scalars
 from voc_tfdata.training.hosts import broadcast
 from voc_tfdata.training.learner import Learner
 from voc_tfdata.training.monitors import is_better, score_epoch, why_finished
+from voc_tfdata.training.recorder import Recorder
 from voc_tfdata.training.run_folder import (
     BEST_NAME,
-    HISTORY_NAME,
     STATE_NAME,
     TENSORBOARD_NAME,
     RunState,
@@ -50,6 +50,7 @@ class LoopSettings:
     patience: int = 4  # epochs without a better monitor that end the training; 0 is never
     definition: str = "voc2010"  # of average precision
     checkpoint_minutes: float = 10.0  # time between saves; also saved after the first epoch and at the end
+    keep_state: bool = False  # of a finished run: the weights and slots of its last step, to go on with more epochs
     tensorboard: bool = True  # whether to write scalars
     profile: bool = False  # whether to write a TensorBoard profile of a few steps
 
@@ -64,6 +65,7 @@ def train(
     out_dir: str | Path,
     identity: Mapping[str, object],
     stop: StopRequest | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> RunState:
     """Trains to the end, from where an earlier run in out_dir stopped, and returns the state at the end.
 
@@ -79,52 +81,51 @@ def train(
       out_dir: local folder.
       identity: what makes this run another one than the one in out_dir, see save_state.
       stop: set when the run is to finish its step, save and end.
+      callbacks: of an experiment tracker, see Recorder.
 
     Raises:
       TrainingStopped: stop was set; the state is saved.
-      ValueError: out_dir holds the state of another run.
+      ValueError: out_dir holds the state of another run, or of this one, finished, and is to train on.
       RuntimeError: loss, weights or predictions became NaN or infinite; the last sound state is kept.
     """
     out_dir = Path(out_dir)
-    logs = str(out_dir / TENSORBOARD_NAME)
-    writes_scalars = settings.tensorboard and learner.is_chief
-    writer = tf.summary.create_file_writer(logs) if writes_scalars else tf.summary.create_noop_writer()
     saver = RunSaver(out_dir / STATE_NAME, learner, identity, minutes=settings.checkpoint_minutes, stop=stop)
-    state = saver.restore()
-    if state.step:
-        logging.info("goes on after step %d, in epoch %d", state.step, state.step // settings.steps_per_epoch + 1)
+    state = _restore(saver, settings, out_dir)
+    recorder = Recorder(out_dir, learner, tensorboard=settings.tensorboard, callbacks=callbacks)
     batches: Iterator | None = None
     try:
-        while not (reason := _why_stop(state, settings)):
-            batches = batches or iter(make_batches(state.step))  # one for all epochs: they follow one another in it
-            epoch = state.step // settings.steps_per_epoch + 1
-            end = epoch * settings.steps_per_epoch
-            until = min(end, settings.max_steps) if settings.max_steps else end
-            speed = run_steps(
-                state,
-                learner,
-                batches,
-                learning_rate=learning_rate,
-                saver=saver,
-                start=end - settings.steps_per_epoch,
-                until=until,
-                title=f"epoch {epoch}/{settings.epochs}",
-                profile_dir=logs if settings.profile and learner.is_chief and not state.history else "",
-            )
-            at_steps_end = copy.deepcopy(state)
-            row = judge_epoch(learner, state, epoch, validate, settings.definition) | speed
-            row["learning_rate"] = learning_rate(state.step - 1)
-            _keep_best(learner, state, row, settings, out_dir)
-            _record(learner, state, row, out_dir, writer)
-            if until < end:
-                # The judgement of a part of an epoch is not part of the state: with a higher --max_steps the epoch
-                # goes on from here. It is saved when it has been judged, so that no run ends without a judgement.
-                saver.save(at_steps_end)
-                reason = _why_stop(state, settings)
-                break
-            if epoch == 1 or _why_stop(state, settings) or saver.is_due():
-                saver.save(state)  # after the first epoch in any case: from then on it tells whose best.keras that is
-            saver.end_if_asked(state)
+        with recorder:
+            while not (reason := _why_stop(state, settings)):
+                batches = batches or iter(make_batches(state.step))  # one for all epochs: they follow one another in it
+                epoch = state.step // settings.steps_per_epoch + 1
+                end = epoch * settings.steps_per_epoch
+                until = min(end, settings.max_steps) if settings.max_steps else end
+                profiles = settings.profile and learner.is_chief and not state.history
+                recorder.begin_epoch(epoch)
+                speed = run_steps(
+                    state,
+                    learner,
+                    batches,
+                    learning_rate=learning_rate,
+                    saver=saver,
+                    start=end - settings.steps_per_epoch,
+                    until=until,
+                    title=f"epoch {epoch}/{settings.epochs}",
+                    profile_dir=str(out_dir / TENSORBOARD_NAME) if profiles else "",
+                )
+                at_steps_end = copy.deepcopy(state)
+                row = judge_epoch(learner, state, epoch, validate, settings.definition) | speed
+                row["learning_rate"] = learning_rate(state.step - 1)
+                _keep_best(learner, state, row, settings, out_dir)
+                recorder.record(state, row)
+                if until < end:
+                    # The judgement of a part of an epoch is not part of the state: with a higher --max_steps the epoch
+                    # goes on from here. It is saved when it has been judged, so that no run ends without a judgement.
+                    saver.save(at_steps_end)
+                    reason = _why_stop(state, settings)
+                    break
+                _save_if_due(saver, state, settings, epoch)
+                saver.end_if_asked(state)
     except FloatingPointError as err:
         saved = (out_dir / STATE_NAME).exists()
         again = "run again, it goes on from the last save" if saved else "nothing was saved yet: it begins anew"
@@ -164,6 +165,27 @@ def judge_epoch(
     return row
 
 
+def _restore(saver: RunSaver, settings: LoopSettings, out_dir: Path) -> RunState:
+    """Returns the state to begin with, that of a run that is to go on, or a new one."""
+    state = saver.restore()
+    if not state.variables_kept and not _why_stop(state, settings):
+        raise ValueError(
+            f"{out_dir}: this run was finished after step {state.step}, and its state was not kept; take another "
+            "--out_dir, or start anew with --resume=false, and with --keep_state to go on later"
+        )
+    if state.step:
+        logging.info("goes on after step %d, in epoch %d", state.step, state.step // settings.steps_per_epoch + 1)
+    return state
+
+
+def _save_if_due(saver: RunSaver, state: RunState, settings: LoopSettings, epoch: int) -> None:
+    """Saves at an epoch's end: when it is time, after the first one in any case, and when the run is over."""
+    if not settings.keep_state and _is_finished(state, settings):
+        saver.save_finished(state)
+    elif epoch == 1 or _why_stop(state, settings) or saver.is_due():
+        saver.save(state)  # after the first epoch: from then on it tells whose best.keras that is
+
+
 def _why_stop(state: RunState, settings: LoopSettings) -> str:
     return why_finished(
         step=state.step,
@@ -173,6 +195,11 @@ def _why_stop(state: RunState, settings: LoopSettings) -> str:
         patience=settings.patience,
         monitor=settings.monitor,
     )
+
+
+def _is_finished(state: RunState, settings: LoopSettings) -> bool:
+    """Returns whether the run is over by itself: one that --max_steps ended is gone on with."""
+    return bool(_why_stop(state, replace(settings, max_steps=0)))
 
 
 def _keep_best(
@@ -207,17 +234,6 @@ def _keep_best(
             weights=learner.weights,
         )
     state.best, state.best_epoch, state.epochs_without_better = row[settings.monitor], int(row["epoch"]), 0
-
-
-def _record(
-    learner: Learner, state: RunState, row: dict[str, float], out_dir: Path, writer: tf.summary.SummaryWriter
-) -> None:
-    """Adds an epoch to the history and begins the sums of the next one."""
-    state.history.append(row)
-    state.sums = [0.0] * len(state.sums)
-    if learner.is_chief:
-        write_history(out_dir / HISTORY_NAME, state.history)
-        write_scalars(writer, row)
 
 
 def _warn_of_collapse(predictions: Predictions) -> None:

@@ -130,6 +130,7 @@ class RunState:
     best_epoch: int = 0
     epochs_without_better: int = 0
     history: list[dict[str, float]] = field(default_factory=list)  # a row a finished epoch
+    variables_kept: bool = True  # whether they are saved with it; a finished run needs them no more
 
 
 def save_state(
@@ -207,7 +208,7 @@ def find_state(path: str | Path, identity: Mapping[str, object]) -> Path | None:
 
 
 def load_state(path: str | Path, variables: Sequence[keras.Variable], identity: Mapping[str, object]) -> RunState:
-    """Sets the variables to those of a saved run and returns its state.
+    """Sets the variables to those of a saved run, if they were kept, and returns its state.
 
     Args:
       path: of the file.
@@ -218,7 +219,7 @@ def load_state(path: str | Path, variables: Sequence[keras.Variable], identity: 
       ValueError: see check_resumable.
     """
     state, values = read_state(path, len(variables), identity)
-    for variable, value in zip(variables, values, strict=True):
+    for variable, value in zip(variables, values, strict=True) if state.variables_kept else ():
         variable.assign(value)
     return state
 
@@ -226,11 +227,11 @@ def load_state(path: str | Path, variables: Sequence[keras.Variable], identity: 
 def read_state(
     path: str | Path, num_variables: int, identity: Mapping[str, object]
 ) -> tuple[RunState, list[npt.NDArray]]:
-    """Returns the state of a saved run and the values of its variables; raises what load_state raises."""
+    """Returns the state of a saved run and the values of its variables, if kept; raises what load_state raises."""
     check_resumable(path, identity)
     with _open_state(path) as file:
-        values = [file[_key(i)] for i in range(num_variables)]
-        return RunState(**json.loads(str(file["state"]))), values
+        state = RunState(**json.loads(str(file["state"])))
+        return state, [file[_key(i)] for i in range(num_variables if state.variables_kept else 0)]
 
 
 def check_resumable(path: str | Path, identity: Mapping[str, object]) -> None:

@@ -11,7 +11,15 @@ import numpy as np
 
 from voc_tfdata.training.hosts import broadcast, broadcast_array
 from voc_tfdata.training.learner import Learner
-from voc_tfdata.training.run_folder import RunState, find_state, load_state, read_state, read_values, save_state
+from voc_tfdata.training.run_folder import (
+    PREVIOUS_NAME,
+    RunState,
+    find_state,
+    load_state,
+    read_state,
+    read_values,
+    save_state,
+)
 from voc_tfdata.training.stopping import StopRequest, TrainingStopped
 
 
@@ -58,8 +66,9 @@ class RunSaver:
         if path is not None:
             state, values = read_state(path, len(self._variables), self._identity)
         state = RunState(**broadcast(asdict(state), strategy))
-        for variable, value in zip(self._variables, values, strict=True):
-            variable.assign(broadcast_array(value, strategy))
+        if state.variables_kept:
+            for variable, value in zip(self._variables, values, strict=True):
+                variable.assign(broadcast_array(value, strategy))
         return state
 
     def save(self, state: RunState) -> None:
@@ -74,11 +83,23 @@ class RunSaver:
             save_state(self._path, state, self._variables, self._identity, values=values)
         self._saved_at = time.monotonic()
 
+    def save_finished(self, state: RunState) -> None:
+        """Saves what became of a run that is finished, and removes what only going on with it would need.
+
+        Raises:
+          OSError: the file cannot be written.
+        """
+        state.variables_kept = False
+        if self._learner.is_chief:
+            save_state(self._path, state, (), self._identity)
+            self._path.with_name(PREVIOUS_NAME).unlink(missing_ok=True)
+
     def end_if_asked(self, state: RunState) -> None:
         """Saves and raises TrainingStopped if the run was asked to end. With several hosts, all must come to it."""
         number = int(broadcast(self._stop.signal_number, self._learner.strategy))
         if number:
-            self.save(state)
+            if state.variables_kept:
+                self.save(state)
             raise TrainingStopped(number, state.step)
 
     @property
