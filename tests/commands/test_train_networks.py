@@ -25,6 +25,11 @@ def build(num_classes, image_size, weights="none"):
     x = keras.layers.Dropout(0.2, seed=3)(keras.layers.GlobalAveragePooling2D()(x))
     x = keras.layers.Dense(num_classes, kernel_initializer=keras.initializers.GlorotUniform(2), name="logits")(x)
     return keras.Model(images, keras.layers.Activation("sigmoid")(x), name="tiny")
+
+def track():
+    def note(epoch, logs):
+        print(f"tracked {epoch} {sorted(logs)[:2]}", flush=True)
+    return keras.callbacks.LambdaCallback(on_epoch_end=note)
 """
 
 
@@ -79,6 +84,17 @@ def test_the_backbone_rests_first_and_a_run_cut_at_any_step_goes_on_to_the_bit(f
     assert list((folder / "whole").glob("**/comp2_cls_test_*.txt"))  # trained with outside data
 
 
+def test_a_tracker_is_told_of_each_epoch_and_a_finished_run_keeps_no_slots(folder: Path) -> None:
+    done = train(folder, "tracked", f"--callbacks={folder}/net.py:track", "--nokeep_state")
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stdout.splitlines() if line.startswith("tracked")]
+    assert told == [f"tracked {epoch} ['binary_accuracy', 'images_per_second']" for epoch in range(3)]
+    assert "logits (Dense)" in done.stderr  # the network, layer by layer
+    assert list(variables_of(folder, "tracked")) == ["identity"]
+    more = train(folder, "tracked", "--epochs=4")
+    assert more.returncode == 1 and "was finished after step 15, and its state was not kept" in more.stderr
+
+
 def test_what_cannot_be_frozen_or_built_is_one_line(folder: Path) -> None:
     cases = {
         ("--weights=none",): "--freeze_epochs=1 would freeze weights that are random; give --weights",
@@ -90,6 +106,7 @@ def test_what_cannot_be_frozen_or_built_is_one_line(folder: Path) -> None:
             "--freeze_epochs=0",
             "--batch_norm",
         ): "--batch_norm is an option of vgg16",
+        (f"--callbacks={folder}/net.py:build_none",): "net.py has no function build_none",
     }
     for flags, message in cases.items():
         done = train(folder, "refused", *flags)
