@@ -17,6 +17,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # nohup, and some CI; com
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # the tests compare to the bit, which holds on CPUs
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips what is marked gpu where TensorFlow sees none; benchmarks/gpu.py runs it where it does."""
+    if item.get_closest_marker("gpu"):
+        import tensorflow as tf
+
+        if not tf.config.list_physical_devices("GPU"):
+            pytest.skip("no GPU that TensorFlow may use: see benchmarks/gpu.py")
+
+
 @pytest.fixture(scope="session")
 def shared_voc() -> Path:
     """The real images beside the checkout; skips, with the reason, where they are not."""

@@ -20,6 +20,7 @@ def write_command(folder: Path, body: str) -> list[str]:
 import os, signal, sys, time
 from absl import flags, logging
 from voc_tfdata.commands.command_line import check_no_arguments, run_command
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests may ignore it
 _SIZE = flags.DEFINE_integer("size", 3, "How large.", lower_bound=1)
 _NAME = flags.DEFINE_string("name", None, "Whose.")
 
@@ -103,6 +104,29 @@ def test_a_signal_is_one_line_and_its_customary_status(tmp_path: Path, number: i
     assert err.startswith("error: ") and line in err and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_cleaning_up_is_not_disturbed_however_long_it_takes(tmp_path: Path, number: int) -> None:
+    body = f"""
+        import contextlib
+        @contextlib.contextmanager
+        def stage():
+            try:
+                yield
+            finally:
+                time.sleep(1)
+                with contextlib.suppress(OSError):
+                    raise OSError  # handled meanwhile
+                time.sleep(1)
+                print("cleaned up", flush=True)
+        signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
+        with stage():
+            os.kill(os.getpid(), {int(number)})
+            time.sleep(300)
+    """
+    status, out, err = run(write_command(tmp_path, body))
+    assert (status, out) == (128 + number, "cleaned up\n") and err.count("\n") == 1, err
+
+
 def test_a_second_ctrl_c_while_cleaning_up_is_no_traceback(tmp_path: Path) -> None:
     body = """
         try:
@@ -151,13 +175,12 @@ def test_help_does_not_wait_for_tensorflow(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name, status, line", [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
-@pytest.mark.parametrize("where", ["destructor", "callback"])
-def test_a_signal_that_comes_where_python_ignores_exceptions_ends_the_command_all_the_same(
+@pytest.mark.parametrize("where", ["destructor", "callback", "except"])
+def test_a_signal_that_comes_where_exceptions_are_dropped_ends_the_command_all_the_same(
     tmp_path: Path, where: str, name: str, status: int, line: str
 ) -> None:
     body = f"""
         import weakref
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests may ignore it
         class Thing:
             if {where == "destructor"}:
                 def __del__(self):
@@ -168,6 +191,11 @@ def test_a_signal_that_comes_where_python_ignores_exceptions_ends_the_command_al
         thing = Thing()
         reference = weakref.ref(thing, kill) if {where == "callback"} else None
         del thing
+        try:
+            if {where == "except"}:
+                kill()
+        except:
+            pass
         time.sleep(300)  # run() waits less
     """
     status_seen, out, err = run(write_command(tmp_path, body))

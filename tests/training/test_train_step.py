@@ -22,8 +22,9 @@ from voc_tfdata.training.devices import choose_strategy, place_batches
 from voc_tfdata.training.optimizers import build_optimizer
 from voc_tfdata.training.train_step import make_train_step
 
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+device = tf.config.list_physical_devices("DEVICE")[0]
+limit = 4096 if "DEVICE" == "GPU" else None  # MiB
+tf.config.set_logical_device_configuration(device, [tf.config.LogicalDeviceConfiguration(limit)] * 2)
 strategies = choose_strategy("none"), choose_strategy("mirrored")
 assert [s.num_replicas_in_sync for s in strategies] == [1, 2]
 for clip_norm, loss_scaling in ((0.0, False), (0.01, False), (0.01, True)):
@@ -104,9 +105,10 @@ def test_jit_compiled_steps_are_the_same_steps() -> None:
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
 
-def test_two_devices_train_as_one_does() -> None:
-    root = ROOT
-    run = subprocess.run([sys.executable, "-c", TWO_DEVICES], cwd=root, capture_output=True, text=True, timeout=300)
+@pytest.mark.parametrize("device", ["CPU", pytest.param("GPU", marks=pytest.mark.gpu)])
+def test_two_devices_train_as_one_does(device: str) -> None:
+    program = TWO_DEVICES.replace("DEVICE", device)
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert run.stdout == "equal\n", run.stderr[-3000:]
 
 

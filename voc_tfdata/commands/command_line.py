@@ -15,11 +15,10 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from types import FrameType
-from typing import Any
 
 from absl import flags, logging
 
+from voc_tfdata.commands.interrupts import end_watch, raise_on_signals
 from voc_tfdata.version import __version__
 
 _HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
@@ -51,8 +50,7 @@ def run_command(main: Callable[[list[str]], int | None], *, flags_of: Sequence[s
     handler = logging.get_absl_handler()
     handler.setFormatter(None)
     handler.python_handler.stream = sys.stderr
-    signal.signal(signal.SIGTERM, _stop)
-    sys.unraisablehook = _raise_again
+    raise_on_signals()
     _exit(_run(main, rest))
 
 
@@ -96,6 +94,8 @@ def _run(main: Callable[[list[str]], int | None], rest: list[str]) -> int:
             traceback.print_exc()
         print(f"error: {_one_message(err)}", file=sys.stderr)
         return 1
+    finally:
+        end_watch()
 
 
 def _is_tensorflow_error(err: Exception) -> bool:
@@ -106,28 +106,6 @@ def _one_message(err: Exception) -> str:
     if isinstance(err, OSError) and err.strerror and err.filename:
         return f"{err.filename}: {err.strerror}"
     return str(getattr(err, "message", None) or err).strip() or type(err).__name__
-
-
-def _stop(signum: int, frame: FrameType | None) -> None:
-    print("error: terminated (SIGTERM)", file=sys.stderr)
-    raise SystemExit(128 + signum)
-
-
-def _raise_again(unraisable: Any) -> None:
-    """Raises an interrupt once more that came while a destructor or a weak reference's callback ran.
-
-    Python prints an exception there and goes on, and so would the command.
-    """
-    lost = unraisable.exc_value
-    if not isinstance(lost, (KeyboardInterrupt, SystemExit)):
-        sys.__unraisablehook__(unraisable)
-        return
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise lost
-
-    signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.01)  # s: when this function, too, has ended
 
 
 def _program() -> str:
