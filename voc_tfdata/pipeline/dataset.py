@@ -70,8 +70,8 @@ def train_dataset(
       augment: "none"; "flip": each image is mirrored or not, at even odds; "crop": a random window of 8 to 100 % of
         the area and aspect 3/4 to 4/3 is resized (Inception), then flipped so. With cache="decoded", "crop" takes a
         random window of image_size from images stored at 8/7 of that. Or a function of (image uint8 [S, S, 3], seed
-        int32 [2]) that returns such an image, of TensorFlow operations that are random by the seed alone
-        (tf.image.stateless_...): the seed is another for each image and epoch, and the same on every run.
+        int32 [2]) that returns such an image, of TensorFlow operations that are random by the seed alone (those of
+        tf.image that are named stateless): the seed is another for each image and epoch, and the same on every run.
       color_jitter: brightness, contrast and saturation are changed by factors uniform in 1 +- color_jitter; 0 to 1.
       resize: "bilinear" as cv2.resize does it; "antialias" as Pillow does it; "pad" does that too, with the aspect
         kept and black around.

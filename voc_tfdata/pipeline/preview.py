@@ -22,7 +22,7 @@ _MAX_LINES = 4  # of labels
 
 
 def preview(records_dir: Records, split: str = "train", **options: Any) -> Image.Image:
-    """Returns the first batch of train_dataset(records_dir, split, **options) as one picture.
+    """Returns the first batch of train_dataset, called with the same arguments, as one picture.
 
     Each image with its id and labels below it; a class labelled -1, which counts neither way, in brackets.
 
