@@ -4,5 +4,5 @@ In: batches of uint8 images. Out: a probability of each class.
 
 Read in this order: networks (what --model builds; vgg16 the reference), pretrained (ImageNet weights), trained_model
 (best.keras, with its class names, on images that are no records), serving (a SavedModel), upright (what the converter
-does to an image, inside it).
+does to an image, inside it), network_files (TFLite and ONNX).
 """
