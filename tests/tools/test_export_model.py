@@ -34,6 +34,15 @@ def test_the_saved_model_answers_as_the_checkpoint_does(tmp_path: Path) -> None:
     assert again.returncode == 1 and "exported exists already" in again.stderr and "Traceback" not in again.stderr
 
 
+def test_a_tflite_file_is_compared_and_told_of(tmp_path: Path) -> None:
+    save_model(tmp_path / "best.keras", build_tiny_model(), ("cat", "dog"), resize="bilinear")
+    done = export(f"--checkpoint={tmp_path / 'best.keras'}", f"--out_dir={tmp_path / 'lite'}", "--format=tflite")
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "images (float32 [N, 4, 4, 3], RGB 0 to 255, resize=bilinear; at most " in line and "cat, dog" in line
+    assert (tmp_path / "lite/model.tflite").stat().st_size > 1000
+
+
 def test_a_missing_checkpoint_is_one_line(tmp_path: Path) -> None:
     done = export(f"--checkpoint={tmp_path / 'nope.keras'}", f"--out_dir={tmp_path / 'exported'}")
     assert done.returncode == 1 and done.stderr.startswith("error: no checkpoint ") and not list(tmp_path.iterdir())

@@ -70,7 +70,7 @@ def test_without_a_terminal_a_line_a_minute_tells_how_it_goes(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = itertools.count(0, 5)  # the clock is read twice a step at least: 10 s a step
-    monkeypatch.setattr(epoch.time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr(epoch, "time", SimpleNamespace(monotonic=lambda: float(next(now))))
     monkeypatch.setattr(epoch.sys.stderr, "isatty", lambda: False)
     with caplog.at_level(logging.INFO):
         run(RunState(), 30)

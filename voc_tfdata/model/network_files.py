@@ -47,16 +47,22 @@ def write_network(trained: TrainedModel, out_dir: str | Path, *, kind: str) -> f
     Raises:
       FileExistsError: out_dir is there already.
       ImportError: kind is "onnx", and its packages are not installed.
-      RuntimeError: the converted network answers otherwise than the Keras model; nothing is written.
+      RuntimeError: the network cannot be converted, or answers otherwise than the Keras model; nothing is written.
     """
     out_dir = Path(out_dir)
     if out_dir.exists():
         raise FileExistsError(f"{out_dir} exists already; delete it or take another --out_dir")
     model = in_float32(trained.model)
     images = _draw_images(trained.image_size)
-    data, run = (_make_tflite if kind == "tflite" else _make_onnx)(model, trained.image_size)
     wanted = model(images, training=False).numpy()
-    found = np.concatenate([run(image[None]) for image in images])
+    try:
+        data, run = (_make_tflite if kind == "tflite" else _make_onnx)(model, trained.image_size)
+        found = np.concatenate([run(image[None]) for image in images])
+    except ImportError:
+        raise
+    except Exception as err:  # the converters' and runtimes' own kinds: an operation that they do not have
+        reason = str(err).strip().partition("\n")[0][:200]
+        raise RuntimeError(f"{kind} cannot hold this network; export the SavedModel instead ({reason})") from err
     difference = float(np.abs(found - wanted).max())
     if not difference <= LARGEST_DIFFERENCE:
         raise RuntimeError(
@@ -108,8 +114,14 @@ def _make_onnx(model: keras.Model, image_size: int) -> tuple[bytes, Callable[[Im
         import tf2onnx
     except ImportError as err:
         raise ImportError(f"--format=onnx needs the extra [onnx]: pip install 'voc_tfdata[onnx]' ({err})") from err
-    function = _function_of(model, image_size, None)
-    converted, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature)
+    frozen = convert_variables_to_constants_v2(_function_of(model, image_size, None).get_concrete_function())
+    (taken,), (given,) = frozen.inputs, frozen.outputs
+    converted, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(),
+        input_names=[taken.name],
+        output_names=[given.name],
+        tensors_to_rename={taken.name: "images", given.name: "probabilities"},
+    )
     data = converted.SerializeToString()
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     return data, lambda images: session.run(None, {session.get_inputs()[0].name: images})[0]
