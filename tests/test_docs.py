@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.devkit_fixture import write_small_records
 from tests.paths import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -90,3 +92,18 @@ def test_a_notebook_holds_what_it_printed_and_no_error(path: Path) -> None:
     assert len(outputs) >= 3
     assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
     assert str(Path.home()) not in path.read_text(encoding="utf-8") and "/work/" not in path.read_text(encoding="utf-8")
+
+
+def test_the_keras_layers_of_pipeline_md_change_images_and_labels(tmp_path: Path) -> None:
+    text = (ROOT / "docs/pipeline.md").read_text(encoding="utf-8")
+    (code,) = [block for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S) if "MixUp" in block]
+    records = write_small_records(tmp_path, train=9, val=3, test=4)
+    code = code.replace("records/voc2012", str(records)).replace("batch_size=32", "batch_size=8, image_size=32")
+    script = tmp_path / "mix.py"
+    script.write_text(
+        "import keras\nimport tensorflow as tf\nimport voc_tfdata\n" + code + "images, labels = next(iter(train_ds))\n"
+        "print(images.shape, float(tf.reduce_sum(tf.cast((labels > 0) & (labels < 1), tf.float32))) > 0)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=180, env=environment)
+    assert done.stdout == "(8, 32, 32, 3) True\n", done.stderr[-2000:]
