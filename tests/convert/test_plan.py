@@ -68,6 +68,24 @@ def test_a_list_of_a_whole_release_is_an_error_or_goes_on_with_what_is_there(tmp
     assert report.num_examples == 10 and "names 30 ids" in report.manifest.skipped[0]["reason"]
 
 
+def test_lists_that_are_not_used_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ids = list(TEN)
+    root = write_devkit(tmp_path / "VOC", TEN, {"train": ids[:7], "val": ids[7:]})
+    assert convert(root, tmp_path / "out").num_examples == 10
+    assert "lists that are not used: train, val; --splits=train,val takes them, --splits=none says so" in caplog.text
+    caplog.clear()
+    convert(root, tmp_path / "none", splits=("none",))
+    assert "not used" not in caplog.text
+
+
+def test_folders_of_splits_may_hold_vocs_layout(tmp_path: Path) -> None:
+    for split in ("Training", "validation"):
+        write_devkit(tmp_path / "own" / split, {f"{split}{k}": sample("dog") for k in range(3)})
+    build_records(tmp_path / "own", tmp_path / "out", num_workers=1)
+    ids = {split: set(names) for split, names in ids_of(tmp_path / "out").items()}
+    assert ids == {"train": {f"Training{k}" for k in range(3)}, "val": {f"validation{k}" for k in range(3)}}
+
+
 def test_roboflows_folders_are_the_splits(tmp_path: Path) -> None:
     for split, names in (("train", {"a": "dog", "b": "cat"}), ("valid", {"c": "cow"}), ("test", {"d": "bus"})):
         flat(tmp_path / "own" / split, names)

@@ -27,6 +27,10 @@ def make(root: Path, *files: str) -> Path:
             [Place("train", "train", "train"), Place("valid", "valid", "val"), Place("Test", "Test", "test")],
         ),
         (["train/a.xml", "train/a.jpg", "valid/notes.txt"], [Place("train", "train", "train")]),
+        (
+            ["Training/Annotations/a.xml", "Training/images/a.jpg", "Validation/b.xml", "Validation/b.jpg"],
+            [Place("Training/Annotations", "Training/images", "train"), Place("Validation", "Validation", "val")],
+        ),
     ],
 )
 def test_known_layouts_are_found_here_and_below(tmp_path: Path, files: list[str], places: list[Place]) -> None:
@@ -39,6 +43,26 @@ def test_known_layouts_are_found_here_and_below(tmp_path: Path, files: list[str]
 def test_several_below_are_named(tmp_path: Path) -> None:
     make(tmp_path, "a/x.xml", "a/x.jpg", "b/y.xml", "b/y.jpg")
     with pytest.raises(FileNotFoundError, match="found: .*/a, .*/b .give one of these"):
+        find_layout(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (
+            ["train/a.xml", "train/a.jpg", "holdout/b.xml", "holdout/b.jpg"],
+            "holdout would be left out: .*; rename what",
+        ),
+        (["train/a.xml", "train/a.jpg", "x/Annotations/b.xml", "x/images/b.jpg"], "x would be left out"),
+        (["val/a.xml", "val/a.jpg", "Valid/b.xml", "Valid/b.jpg"], "val, Valid two stand for one split"),
+    ],
+)
+@pytest.mark.parametrize("below", ["", "export"])
+def test_no_annotations_are_left_out_beside_folders_of_splits(
+    tmp_path: Path, files: list[str], words: str, below: str
+) -> None:
+    make(tmp_path / below, *files)
+    with pytest.raises(ValueError, match=words):
         find_layout(tmp_path)
 
 

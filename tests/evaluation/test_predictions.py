@@ -37,6 +37,13 @@ def test_a_data_set_without_ids_or_pictures_is_refused() -> None:
         evaluate(model, dataset_of(7).take(0))
 
 
+def test_a_model_of_other_classes_is_refused() -> None:
+    images, labels = make_batches(1, batch_size=4)
+    ds = tf.data.Dataset.from_tensor_slices((images[0], np.pad(labels[0], ((0, 0), (0, 1))), list("abcd"))).batch(4)
+    with pytest.raises(ValueError, match="the model has 2 outputs, the data set 3 classes"):
+        evaluate(build_tiny_model(), ds)
+
+
 def test_a_predictor_is_traced_once_for_all_epochs_and_batch_sizes() -> None:
     traces = []
 

@@ -139,3 +139,8 @@ def test_many_labels_and_long_names_are_cut(records: Path) -> None:
     names = [f"class with a long name {k}" for k in range(8)]
     picture = draw_batch(np.zeros((9, 8, 8, 3), np.uint8), np.ones((9, 8), np.float32), ["x" * 90] * 9, names)
     assert picture.size == (8 * 134 + 6, 2 * (134 + 70) + 6)
+
+
+def test_a_function_of_other_arguments_is_told(records: Path) -> None:
+    with pytest.raises(TypeError, match="augment: the function must take .image, seed."):
+        train_dataset(records, **OPTIONS, augment=lambda image: image)

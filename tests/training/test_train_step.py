@@ -125,3 +125,12 @@ def test_the_rate_can_be_changed_between_steps(rate: float) -> None:
     step(images[1], labels[1])
     changed = any((a != b).any() for a, b in zip(before, values_of(model.weights), strict=True))
     assert changed == (rate > 0)
+
+
+def test_a_network_whose_logits_are_bfloat16_is_trained_all_the_same() -> None:
+    images = keras.Input((4, 4, 3))
+    x = keras.layers.Dense(2, name="logits", dtype="mixed_bfloat16")(keras.layers.Flatten()(images))
+    model = keras.Model(images, keras.layers.Activation("sigmoid", dtype="mixed_bfloat16")(x))
+    step = make_step(model, rate=0.1)
+    loss, _, counted, _ = step(np.zeros((3, 4, 4, 3), np.uint8), np.ones((3, 2), np.float32)).numpy()
+    assert loss / counted == pytest.approx(math.log(2), rel=1e-2)

@@ -14,6 +14,7 @@ from voc_tfdata.evaluation.summary import format_class_table
 from voc_tfdata.files import format_bytes
 from voc_tfdata.quiet import quiet_start
 from voc_tfdata.records.split_source import Records, count_labels, find_source
+from voc_tfdata.training.monitors import MONITORS, is_better
 from voc_tfdata.version import __version__
 
 if TYPE_CHECKING:
@@ -123,10 +124,21 @@ def describe_checkpoint(
         "batch_norm": str("BatchNormalization" in layers),
         "precision": trained.model.layers[-3].dtype_policy.name if len(layers) > 2 else "unknown",
     }
-    losses = history.get("val_loss") or []
-    if losses:
-        facts["best epoch"] = f"{min(range(len(losses)), key=losses.__getitem__) + 1} of {len(losses)} by val_loss"
+    monitor = find_monitor(Path(checkpoint).parent)
+    best: float | None = None
+    for epoch, value in enumerate(history.get(monitor) or [], start=1):
+        if is_better(value, best, monitor):
+            best = value
+            facts["best epoch"] = f"{epoch} of {len(history[monitor])} by {monitor}"
     return facts | {"evaluated": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, voc_tfdata {__version__}"}
+
+
+def find_monitor(run_folder: Path) -> str:
+    """Returns what the best epoch of a run was chosen by, as its flags.txt says; val_loss without one."""
+    path = run_folder / "flags.txt"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    named = [line.partition("=")[2] for line in lines if line.startswith("--monitor=")]
+    return named[-1] if named and named[-1] in MONITORS else "val_loss"
 
 
 def find_label_counts(records_dir: Records, split: str, *, difficult: str) -> LabelCounts | None:

@@ -114,6 +114,10 @@ def make_plan(devkit: Devkit, options: ConvertOptions, run: Run, found: Problems
     """
     found.warnings.extend(devkit.list_warnings())
     if not options.lists and (options.ignore_lists or "trainval" not in devkit.lists):
+        unused = [name for name in ("train", "val", "test") if name in devkit.lists]
+        if unused and not options.ignore_lists:
+            text = "ImageSets/Main has lists that are not used: %s; --splits=%s takes them, --splits=none says so"
+            logging.warning(text, ", ".join(unused), ",".join(unused))
         logging.info("reading %d annotations", len(devkit.annotations))
         images = scan(devkit, ((i, ()) for i in devkit.annotations), options.classes, run, found)
         left_out = (i for i in devkit.pictures if i not in devkit.annotations)

@@ -6,7 +6,7 @@
 Known are, in any case of the letters:
 - Annotations/ beside JPEGImages/ (or images/): VOC, and the VOC exports of labelImg, CVAT and others;
 - annotations beside their images in one folder;
-- the same in each of train/, valid/ (or val/) and test/: Roboflow's VOC export, with its splits.
+- one of these in each of train/, valid/ (val/, validation/) and test/: Roboflow's VOC export, with its splits.
 One of these that is the only one up to two levels below is taken, and said. With subfolders their files may lie in any
 folders below.
 """
@@ -24,7 +24,15 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".
 UNREAD_SUFFIXES = (".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2")
 _ANNOTATIONS = ("annotations",)
 _IMAGES = ("jpegimages", "images")
-_SPLITS = {"train": "train", "valid": "val", "val": "val", "test": "test"}
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
 _HINT = "--voc_root wants Annotations/ and JPEGImages/ in it; others are named by --annotations_dir and --images_dir"
 
 
@@ -55,12 +63,13 @@ def find_layout(path: Path, *, annotations_dir: str = "", images_dir: str = "", 
       subfolders: whether annotations and images beside each other in any folders below are a layout, too.
 
     Raises:
-      FileNotFoundError: a folder is not there, or none of the known layouts is.
-      ValueError: several folders below have one.
+      FileNotFoundError: a folder is not there, none of the known layouts is, or several folders below have one.
+      ValueError: beside the folders of the splits others hold annotations, too: they would be left out.
     """
     if annotations_dir or images_dir:
         return _named_layout(path, annotations_dir, images_dir)
     if places := _places_in(path):
+        _refuse_others(path, places)
         return Layout(path, places)
     _refuse_half(path)
     for depth in ("*", "*/*"):
@@ -69,6 +78,7 @@ def find_layout(path: Path, *, annotations_dir: str = "", images_dir: str = "", 
             break  # each would be a part of what lies below
         if len(found) == 1:
             logging.info("%s: the devkit in %s is taken", path, found[0][0])
+            _refuse_others(*found[0])
             return Layout(*found[0])
         if found:
             names = ", ".join(str(inside) for inside, _ in found)
@@ -96,8 +106,8 @@ def _named_layout(path: Path, annotations_dir: str, images_dir: str) -> Layout:
     return Layout(path, (Place(annotations, images),))
 
 
-def _places_in(path: Path) -> tuple[Place, ...]:
-    """Returns the places of a folder that has one of the known layouts, else ()."""
+def _places_in(path: Path, *, splits: bool = True) -> tuple[Place, ...]:
+    """Returns the places of a folder that has one of the known layouts, of the last one only with `splits`, else ()."""
     if not path.is_dir():
         return ()
     folders = {entry.name.casefold(): entry.name for entry in sorted(path.iterdir(), reverse=True) if entry.is_dir()}
@@ -109,9 +119,31 @@ def _places_in(path: Path) -> tuple[Place, ...]:
         return ()  # a half of VOC's layout
     if _holds_pairs(path):
         return (Place(".", "."),)
-    splits = {split: folders[name] for name, split in _SPLITS.items() if name in folders}
-    splits = {split: name for split, name in splits.items() if _holds_pairs(path / name)}
-    return tuple(Place(name, name, split) for split, name in splits.items())
+    places = []
+    for name, split in _SPLITS.items() if splits else ():
+        for place in _places_in(path / folders[name], splits=False) if name in folders else ():
+            annotations, images = (os.path.normpath(f"{folders[name]}/{p}") for p in (place.annotations, place.images))
+            places.append(Place(annotations, images, split))
+    return tuple(places)
+
+
+def _refuse_others(path: Path, places: tuple[Place, ...]) -> None:
+    """Raises ValueError if annotations lie in folders beside those of the splits, or two folders are one split."""
+    if not places[0].split:
+        return
+    names = [place.annotations.partition("/")[0] for place in places]
+    if len({place.split for place in places}) < len(places):
+        raise ValueError(f"{path}: of {', '.join(names)} two stand for one split; put their files together")
+    others = [
+        entry.name
+        for entry in sorted(path.iterdir())
+        if entry.is_dir() and entry.name not in names and _places_in(entry, splits=False)
+    ]
+    if others:
+        raise ValueError(
+            f"{path}: {', '.join(others)} would be left out: annotations lie there, but only {', '.join(_SPLITS)} are "
+            "splits; rename what belongs to one, or move it away"
+        )
 
 
 def _refuse_half(path: Path) -> None:

@@ -105,6 +105,8 @@ def _open_folder(layout: Layout, subfolders: bool) -> Devkit:
         else:
             for name, _ in _list_files(root, place.annotations, folders, deep=subfolders):
                 listings["annotations"].add(name, 0, 0, number)
+                if place.split and name.lower().endswith(".xml"):
+                    split_ids[place.split].add(stem_of(name))
             # The sizes plan the shards.
             for name, size in _list_files(root, place.images, folders, sizes=True, deep=subfolders):
                 listings["pictures"].add(name, 0, size, number)

@@ -31,7 +31,7 @@ def evaluate(model: keras.Model, dataset: tf.data.Dataset) -> Predictions:
       dataset: of (images, labels float32 [B, C], ids string [B]), as eval_dataset(..., with_ids=True) has it.
 
     Raises:
-      ValueError: the data set is empty or has no ids.
+      ValueError: the data set is empty, has no ids, or other classes than the model has outputs.
     """
     return collect_predictions(make_predictor(model), dataset)
 
@@ -42,7 +42,7 @@ def make_predictor(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
 
     @tf.function(input_signature=signature, autograph=False)
     def predict(images: tf.Tensor) -> tf.Tensor:
-        return model(images, training=False)
+        return tf.cast(model(images, training=False), tf.float32)
 
     return predict
 
@@ -56,6 +56,9 @@ def collect_predictions(predict: Callable[[tf.Tensor], tf.Tensor], dataset: tf.d
     for images, batch_labels, batch_ids in dataset:
         scores.append(predict(images).numpy())
         labels.append(batch_labels.numpy())
+        if labels[0].shape[1] != scores[0].shape[1]:
+            outputs, classes = scores[0].shape[1], labels[0].shape[1]
+            raise ValueError(f"the model has {outputs} outputs, the data set {classes} classes")
         ids.extend(image_id.decode() for image_id in batch_ids.numpy())
     if not ids:
         raise ValueError("evaluate got an empty data set")

@@ -73,7 +73,10 @@ def load_model(path: str | Path) -> TrainedModel:
     except zipfile.BadZipFile as err:
         raise ValueError(f"{path} is no .keras file or damaged ({err})") from err
     except KeyError as err:
-        raise ValueError(f"{path} holds no {_MEMBER} (class names): it was not written by voc_tfdata train") from err
+        raise ValueError(
+            f"{path} holds no {_MEMBER} (class names): it was not written by voc_tfdata train; write a model of your "
+            "own by voc_tfdata.model.trained_model.save_model(path, model, class_names, resize='bilinear')"
+        ) from err
     try:
         fields = json.loads(text)
         names, resize = tuple(map(str, fields["class_names"])), str(fields["resize"])

@@ -5,6 +5,7 @@ load = augmenting(load, plan, delivery, function)                # load: steps -
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -32,8 +33,13 @@ def augmenting(
       function: of (image uint8 [S, S, 3], seed int32 [2]) that returns such an image.
 
     Raises:
+      TypeError: the function takes something else.
       ValueError: the function returns something else.
     """
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError as err:
+        raise TypeError("augment: the function must take (image, seed)") from err
     spec = tf.TensorSpec([delivery.image_size, delivery.image_size, 3], tf.uint8)
 
     def draw_seeds(step: tf.Tensor) -> tf.Tensor:

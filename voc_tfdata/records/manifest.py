@@ -151,7 +151,10 @@ def find_split(manifest: Manifest, split: str, records_dir: str | Path) -> tuple
     for name in names:
         if name not in manifest.splits:
             known = ", ".join(manifest.splits)
-            raise ValueError(f"no split {name!r} in {records_dir}; it has: {known} (a union: train+val)")
+            raise ValueError(
+                f"no split {name!r} in {records_dir}; it has: {known}. Name one of these, or a union such as train+val "
+                "(of a command by --split, --train_split, --val_split, --test_split)"
+            )
         if not manifest.splits[name].num_examples:
             raise ValueError(f"split {name!r} in {records_dir} holds no example; build it with other --split_ratios")
     if len(set(names)) < len(names):

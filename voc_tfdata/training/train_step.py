@@ -53,7 +53,7 @@ def make_train_step(
     def update(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         replica = tf.distribute.get_replica_context()
         with tf.GradientTape() as tape:
-            logits = to_logits(images, training=True)
+            logits = tf.cast(to_logits(images, training=True), tf.float32)  # those of a user's network may be bfloat16
             loss, counted = cross_entropy_sums(
                 labels, logits, positive_weight=positive_weight, label_smoothing=label_smoothing
             )
