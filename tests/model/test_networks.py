@@ -114,7 +114,7 @@ def test_with_weights_batch_normalisation_stays_as_it_was_trained(tmp_path: Path
 def test_what_is_unknown_or_does_not_fit_is_one_sentence() -> None:
     cases = {
         "no network 'resnet5'; did you mean resnet50": dict(name="resnet5"),
-        "no network 'zzz' Known are": dict(name="zzz"),
+        "no network 'zzz'. Known are": dict(name="zzz"),
         "pooling='flatten'; it is one of avg, max": dict(pooling="flatten"),
         "batch_norm is an option of vgg16": dict(name="resnet50", batch_norm=True),
         "num_classes=0; at least 1": dict(name="resnet50", num_classes=0),

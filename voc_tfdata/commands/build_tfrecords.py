@@ -1,4 +1,4 @@
-"""build_tfrecords: turns a PASCAL VOC devkit into sharded TFRecords.
+"""Turns a PASCAL VOC devkit into sharded TFRecords.
 
     voc_tfdata convert --voc_root=VOCdevkit/VOC2012 --out_dir=records/voc2012        # the same as build_tfrecords
     build_tfrecords --voc_root=VOCdevkit/VOC2007 --out_dir=records/voc2007 --splits=train,val,test

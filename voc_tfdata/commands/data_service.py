@@ -1,4 +1,4 @@
-"""data_service: the processes that make training batches for voc_tfdata train --data_service=grpc://HOST:5000.
+"""Runs the processes that make training batches for voc_tfdata train --data_service=grpc://HOST:5000.
 
     voc_tfdata data-service dispatcher --port=5000 --workers=hostA:5001,hostB:5001 --work_dir=/shared/service
     voc_tfdata data-service worker --dispatcher=HOST:5000 --address=hostA:5001      # on hostA; likewise on hostB

@@ -1,4 +1,4 @@
-"""export_model: a checkpoint as a SavedModel that takes the bytes of images and gives {class: probability}.
+"""Writes a checkpoint as a SavedModel that takes the bytes of images and gives {class: probability}.
 
     voc_tfdata export --checkpoint=runs/voc2012/best.keras --out_dir=exported/voc2012
     voc_tfdata export --checkpoint=runs/voc2012/best.keras --out_dir=exported/lite --format=tflite

@@ -1,4 +1,4 @@
-"""index: reads TFRecords of another program where they lie, without copying them.
+"""Reads TFRecords of another program where they lie, without copying them.
 
     voc_tfdata index data/pascal_train.record --split=train --out_dir=records/theirs
     voc_tfdata index 'data/val.record-*' --split=val --out_dir=records/theirs            # adds a split

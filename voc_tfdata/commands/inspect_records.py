@@ -1,4 +1,4 @@
-"""inspect_records: what is in a folder of records.
+"""Tells what is in a folder of records.
 
     voc_tfdata inspect DIR                          # splits, counts, classes, sizes, warnings
     voc_tfdata inspect DIR --image_id=2007_000027   # one record, field by field

@@ -1,4 +1,4 @@
-"""predict: what a trained model sees in images of any format.
+"""Tells what a trained model sees in images of any format.
 
     voc_tfdata predict --checkpoint=runs/voc2012/best.keras --out_dir=predicted a.jpg b.png holiday/
 

@@ -128,7 +128,7 @@ def _build_application(
     known = _applications()
     if name not in known:
         near = difflib.get_close_matches(name.lower(), known, n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
         raise ValueError(f"no network {name!r}{hint} Known are {', '.join(sorted(known))}, and FILE.py:FUNCTION")
     if num_classes < 1:
         raise ValueError(f"num_classes={num_classes}; at least 1")
