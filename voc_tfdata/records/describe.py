@@ -34,7 +34,9 @@ def describe_manifest(manifest: Manifest) -> str:
         [c, *(_count(manifest.splits[name].positives[c], manifest.splits[name].ignores[c]) for name in names)]
         for c in manifest.classes
     ]
-    return format_table(head, rows) + "\n\n" + format_table(["class", *names], classes)
+    note = "\n(N): N images more, in which all objects of the class are marked difficult"
+    has_difficult = any(any(split.ignores.values()) for split in manifest.splits.values())
+    return format_table(head, rows) + "\n\n" + format_table(["class", *names], classes) + note * has_difficult
 
 
 def describe_notices(notices: Iterable[Notice]) -> str:
