@@ -91,7 +91,7 @@ def test_a_notebook_holds_what_it_printed_and_no_error(path: Path) -> None:
     outputs = [output for cell in cells for output in cell["outputs"]]
     assert len(outputs) >= 3
     assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
-    assert str(Path.home()) not in path.read_text(encoding="utf-8") and "/work/" not in path.read_text(encoding="utf-8")
+    assert not re.search(r"/(home|root|tmp|Users)/\w", path.read_text(encoding="utf-8"))  # of one machine
 
 
 def test_the_keras_layers_of_pipeline_md_change_images_and_labels(tmp_path: Path) -> None:
