@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM as exceptions that end a command even where other code swallows them.
 
 Python drops an exception that a destructor or a weak reference's callback raises, and a library may hold a bare
-`except:`, as Apache Beam does. The command would go on as if nobody had asked it to end. So each of these exceptions is
+`except:`. The command would go on as if nobody had asked it to end. So each of these exceptions is
 looked after until the command is over, and raised again where nothing handles it any more. One that is still on its
 way, through `finally` and `with`, is left alone: cleaning up is not disturbed.
 """
