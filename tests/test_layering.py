@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
 ALLOWED["commands"] = set(ALLOWED)
 ALLOWED["benchmark"] = set(ALLOWED)
 # The modules at the root, from the bottom up; __init__ holds the lazy public names and __main__ the table of commands.
-ROOT_MODULES = ["version", "classes", "quiet", "machine", "files", "page", "own_code"]
+ROOT_MODULES = ["version", "classes", "image_size", "quiet", "machine", "files", "page", "own_code"]
 NO_TENSORFLOW = ["devkit", "remote", "records", "convert"]
 PAIRS = [(lower, upper) for upper, lowers in ALLOWED.items() for lower in sorted(lowers)]
 

@@ -25,3 +25,11 @@ def test_the_best_epoch_is_the_one_that_was_kept(tmp_path: Path, flags: str | No
         (tmp_path / "flags.txt").write_text(flags)
     facts = describe_checkpoint(tmp_path / "best.keras", build_tiny_trained(), HISTORY)
     assert facts["best epoch"] == best
+    assert "trained for" not in facts  # by a version that did not note it
+    assert facts["images"] == "40 x 40 pixels, resize=bilinear"
+
+
+def test_how_long_the_training_took_is_the_sum_of_its_epochs(tmp_path: Path) -> None:
+    seconds = {"seconds": [3600.4, 62.0, 3.0]}
+    facts = describe_checkpoint(tmp_path / "best.keras", build_tiny_trained(), HISTORY | seconds)
+    assert facts["trained for"] == "1:01:06 (h:min:s), validation included"

@@ -63,7 +63,7 @@ def finished(records: Path) -> Path:
 
 def rows_of(out_dir: Path) -> list[dict[str, str]]:
     with open(out_dir / "history.csv", newline="") as file:
-        timing = {"images_per_second", "input_wait"}
+        timing = {"images_per_second", "input_wait", "seconds"}
         return [{k: v for k, v in row.items() if k not in timing} for row in csv.DictReader(file)]
 
 

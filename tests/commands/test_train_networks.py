@@ -17,8 +17,9 @@ NETWORK = """
 import keras
 
 def build(num_classes, image_size, weights="none"):
-    images = keras.Input((image_size, image_size, 3))
-    inside = keras.Input((image_size, image_size, 3))
+    height, width = image_size if isinstance(image_size, tuple) else (image_size, image_size)
+    images = keras.Input((height, width, 3))
+    inside = keras.Input((height, width, 3))
     x = keras.layers.Conv2D(4, 3, 4, kernel_initializer=keras.initializers.GlorotUniform(1))(inside)
     backbone = keras.Model(inside, x, name="backbone")
     x = backbone(keras.layers.Rescaling(1 / 255)(images))
@@ -82,6 +83,18 @@ def test_the_backbone_rests_first_and_a_run_cut_at_any_step_goes_on_to_the_bit(f
     report = json.loads((folder / "whole" / "metrics.json").read_text())
     assert report["num_examples"] == 4
     assert list((folder / "whole").glob("**/comp2_cls_test_*.txt"))  # trained with outside data
+
+
+def test_images_that_are_no_squares_are_trained_on_and_make_a_run_of_their_own(folder: Path) -> None:
+    assert train(folder, "wide", "--image_size=32,48", "--max_steps=3").returncode == 0
+    done = train(folder, "wide", "--image_size=32,48", "--epochs=1")
+    assert done.returncode == 0 and "goes on after step 3" in done.stderr, done.stderr
+    assert "(None, 32, 48, 3)" in done.stderr
+    assert "--image_size=32,48\n" in (folder / "wide" / "flags.txt").read_text()
+    report = (folder / "wide" / "report.html").read_text()
+    assert "32 x 48 pixels" in report and "trained for" in report
+    other = train(folder, "wide", "--image_size=48,32")
+    assert other.returncode == 1 and "image_size was 32,48, now 48,32" in other.stderr
 
 
 def test_a_tracker_is_told_of_each_epoch_and_a_finished_run_keeps_no_slots(folder: Path) -> None:

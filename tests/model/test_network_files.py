@@ -21,7 +21,7 @@ def test_the_network_answers_as_the_keras_model_does(tmp_path: Path, kind: str) 
     assert write_network(trained, tmp_path / "out", kind=kind) <= 1e-3
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["classes.txt", f"model.{kind}"]
     assert (tmp_path / "out/classes.txt").read_text().split("\n")[:-1] == list(trained.class_names)
-    images = np.random.default_rng(1).uniform(0, 255, (1, trained.image_size, trained.image_size, 3)).astype(np.float32)
+    images = np.random.default_rng(1).uniform(0, 255, (1, *trained.image_size, 3)).astype(np.float32)
     data = (tmp_path / f"out/model.{kind}").read_bytes()
     if kind == "tflite":
         interpreter = tf.lite.Interpreter(model_content=data)
@@ -37,7 +37,7 @@ def test_the_network_answers_as_the_keras_model_does(tmp_path: Path, kind: str) 
 
 
 def test_one_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def make_wrong(model: object, image_size: int) -> tuple[bytes, object]:
+    def make_wrong(model: object, image_size: tuple[int, int]) -> tuple[bytes, object]:
         return b"", lambda images: np.full((1, 2), 7, np.float32)
 
     monkeypatch.setattr(network_files, "_make_tflite", make_wrong)

@@ -119,7 +119,7 @@ def test_what_is_unknown_or_does_not_fit_is_one_sentence() -> None:
         "batch_norm is an option of vgg16": dict(name="resnet50", batch_norm=True),
         "num_classes=0; at least 1": dict(name="resnet50", num_classes=0),
         "dropout=1.0; 0 <= dropout < 1": dict(name="resnet50", dropout=1.0),
-        "xception cannot be built for images of 32 pixels": dict(name="xception", image_size=32),
+        "xception cannot be built for images of 32 x 32 pixels": dict(name="xception", image_size=32),
     }
     for message, options in cases.items():
         with pytest.raises(ValueError, match=message):

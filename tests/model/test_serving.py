@@ -112,13 +112,13 @@ def test_an_odd_image_is_seen_as_the_converter_would_store_it(kind: str) -> None
     stored = load_upright_jpeg(ODD[kind], path=kind).jpeg
     for resize in ("bilinear", "pad"):
         wanted = decode_jpegs(tf.constant([stored]), 40, resize=resize).numpy().astype(int)
-        seen = decode_images(tf.constant([ODD[kind]]), 40, resize=resize).numpy().astype(int)
+        seen = decode_images(tf.constant([ODD[kind]]), (40, 40), resize=resize).numpy().astype(int)
         assert np.abs(seen - wanted).max() <= 2, kind
         assert np.ptp(wanted) > 80
 
 
 def test_the_turns_are_told_apart() -> None:
-    seen = decode_images(tf.constant([ODD[f"EXIF {k}"] for k in range(1, 9)]), 40, resize="bilinear").numpy()
+    seen = decode_images(tf.constant([ODD[f"EXIF {k}"] for k in range(1, 9)]), (40, 40), resize="bilinear").numpy()
     for one in range(8):
         for other in range(one):
             assert np.abs(seen[one].astype(int) - seen[other]).mean() > 5

@@ -25,7 +25,7 @@ def test_model_classes_and_resize_come_back(tmp_path: Path) -> None:
     model = build_tiny_model(dropout=0.5)
     save_model(tmp_path / "new" / "best.keras", model, ("猫", "traffic light"), resize="pad")
     trained = load_model(tmp_path / "new" / "best.keras")
-    assert (trained.class_names, trained.resize, trained.image_size) == (("猫", "traffic light"), "pad", 4)
+    assert (trained.class_names, trained.resize, trained.image_size) == (("猫", "traffic light"), "pad", (4, 4))
     images, _ = make_batches(1)
     np.testing.assert_array_equal(trained.model(images[0]), model(images[0]))
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["best.keras"]

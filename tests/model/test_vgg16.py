@@ -103,7 +103,7 @@ def test_set_prior_makes_an_empty_head_predict_the_class_frequencies(with_batch_
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image_size": 31}, "image_size=31; .*at least 32"),
+        ({"image_size": 31}, "image_size=31; each side must be 32 or more"),
         ({"num_classes": 0}, "num_classes=0; at least 1"),
         ({"dropout": 1.0}, "dropout=1.0; 0 <= dropout < 1"),
         ({"weights": "imagenet", "batch_norm": True}, "weights='imagenet' were trained without batch_norm"),

@@ -21,7 +21,9 @@ from voc_tfdata.pipeline.decoded import DecodedStore, StoreKey, map_store, open_
 N, S, C = 10, 8, 3
 PICTURES = np.random.RandomState(0).randint(0, 256, (N, S, S, 3)).astype(np.uint8)
 LABELS = (np.arange(N * C).reshape(N, C) % 3 - 1).astype(np.float32)  # -1, 0, 1
-KEY = StoreKey(manifest="abc", split="train", num_examples=N, num_classes=C, size=S, resize="bilinear", mirrored=False)
+KEY = StoreKey(
+    manifest="abc", split="train", num_examples=N, num_classes=C, size=(S, S), resize="bilinear", mirrored=False
+)
 
 
 def load() -> tf.data.Dataset:
@@ -69,7 +71,7 @@ def grow_heap(store: DecodedStore) -> float:
 
 
 def test_the_mapped_pixels_are_not_copied_into_memory(tmp_path: Path) -> None:
-    key = replace(KEY, num_examples=600, size=512)
+    key = replace(KEY, num_examples=600, size=(512, 512))
     with open(tmp_path / "pixels", "wb") as file:
         file.truncate(key.num_bytes)  # 450 MiB, a hole
     growth = call_in_new_process(grow_heap, DecodedStore(tmp_path / "pixels", key, np.zeros((600, C), np.int8)))
@@ -122,7 +124,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_a_disk_without_room_is_refused_with_the_size(small_disk: Path) -> None:
     # 10 x 200 x 200 x 3 bytes + 10 x 3 labels + 4,096 = 1.20 MB
     with pytest.raises(OSError, match=r"takes 1\.20 MB, 1\.05 MB are free.*cache_dir="):
-        make(small_disk, read=refuse, size=200)
+        make(small_disk, read=refuse, size=(200, 200))
     assert list(small_disk.iterdir()) == []
 
 

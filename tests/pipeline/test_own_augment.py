@@ -107,7 +107,7 @@ def test_it_ends_after_epochs(records: Path) -> None:
         ({"batch_size": None}, "batch_size=None is of type NoneType; it must be a whole number"),
         ({"batch_size": 4.0}, "batch_size=4.0 is of type float; it must be a whole number"),
         ({"seed": None}, "seed=None is of type NoneType; it must be a whole number"),
-        ({"image_size": (24, 24)}, r"image_size=\(24, 24\) is of type tuple; .* \(images are square: give one side\)"),
+        ({"image_size": (24, 24, 3)}, r"image_size=\(24, 24, 3\) is of type tuple; .*, or \(height, width\)"),
         ({"start_step": "1"}, "start_step='1' is of type str"),
         ({"color_jitter": "0.4"}, "color_jitter='0.4' is of type str; it must be a number"),
         ({"shard": 2}, r"shard=2; it is \(host, number of hosts\)"),

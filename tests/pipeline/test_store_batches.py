@@ -21,7 +21,13 @@ LABELS = np.array([[1, 0], [0, -1], [-1, 1]], np.float32)
 
 def make_store(folder: Path) -> DecodedStore:
     key = StoreKey(
-        manifest="m", split="train", num_examples=N, num_classes=C, size=STORED, resize="bilinear", mirrored=True
+        manifest="m",
+        split="train",
+        num_examples=N,
+        num_classes=C,
+        size=(STORED, STORED),
+        resize="bilinear",
+        mirrored=True,
     )
     return open_or_build(folder, key, lambda: tf.data.Dataset.from_tensors((PICTURES, LABELS)))
 
@@ -38,7 +44,7 @@ def gather(store: DecodedStore, draws: list[list[float]]) -> tuple[np.ndarray, .
         store,
         tf.data.Dataset.range(1),
         plan,
-        Delivery(num_classes=C, image_size=SIZE, augment="crop", difficult="ignore", num_threads=2),
+        Delivery(num_classes=C, image_size=(SIZE, SIZE), augment="crop", difficult="ignore", num_threads=2),
         partial=True,
     )
     return tuple(t.numpy() for t in next(iter(ds)))
@@ -73,7 +79,7 @@ def test_an_empty_part_of_a_batch_is_an_empty_batch(tmp_path: Path) -> None:
         make_store(tmp_path),
         tf.data.Dataset.range(1),
         plan,
-        Delivery(num_classes=C, image_size=SIZE, augment="crop", color_jitter=0.5),
+        Delivery(num_classes=C, image_size=(SIZE, SIZE), augment="crop", color_jitter=0.5),
         partial=True,
     )
     images, labels, indices = next(iter(ds))

@@ -17,6 +17,12 @@ def test_history_is_one_line_an_epoch_and_comes_back(tmp_path: Path) -> None:
     assert history["epoch"] == [1, 2] and history["loss"][0] == 1 / 3 and math.isnan(history["loss"][1])
 
 
+def test_a_run_of_an_older_version_goes_on_with_more_columns(tmp_path: Path) -> None:
+    write_history(tmp_path / "history.csv", [{"epoch": 1}, {"epoch": 2, "seconds": 3.5}])
+    history = read_history(tmp_path / "history.csv")
+    assert history["epoch"] == [1, 2] and math.isnan(history["seconds"][0]) and history["seconds"][1] == 3.5
+
+
 def test_no_epoch_no_file(tmp_path: Path) -> None:
     write_history(tmp_path / "history.csv", [])
     assert not (tmp_path / "history.csv").exists()

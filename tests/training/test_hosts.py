@@ -92,7 +92,7 @@ def run_both(records: Path, folder: Path, *more: str) -> list[subprocess.Popen]:
 
 def rows_of(out_dir: Path) -> list[dict[str, float]]:
     with open(out_dir / "history.csv", newline="") as file:
-        timing = {"images_per_second", "input_wait"}
+        timing = {"images_per_second", "input_wait", "seconds"}
         return [{k: float(v) for k, v in row.items() if k not in timing} for row in csv.DictReader(file)]
 
 

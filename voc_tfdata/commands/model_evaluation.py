@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,7 +120,7 @@ def describe_checkpoint(
     facts = {
         "checkpoint": str(checkpoint),
         "model": f"{trained.model.name}, {trained.model.count_params():,} parameters",
-        "images": f"{trained.image_size} x {trained.image_size} pixels, resize={trained.resize}",
+        "images": f"{trained.image_size[0]} x {trained.image_size[1]} pixels, resize={trained.resize}",
         "weights at the start": trained.weights,
         "batch_norm": str("BatchNormalization" in layers),
         "precision": trained.model.layers[-3].dtype_policy.name if len(layers) > 2 else "unknown",
@@ -130,6 +131,8 @@ def describe_checkpoint(
         if is_better(value, best, monitor):
             best = value
             facts["best epoch"] = f"{epoch} of {len(history[monitor])} by {monitor}"
+    if history.get("seconds") and math.isfinite(seconds := sum(history["seconds"])):
+        facts["trained for"] = f"{timedelta(seconds=math.ceil(seconds))} (h:min:s), validation included"
     return facts | {"evaluated": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, voc_tfdata {__version__}"}
 
 

@@ -11,8 +11,28 @@ from pathlib import Path
 from absl import flags
 
 from voc_tfdata.evaluation.average_precision import DEFINITIONS
+from voc_tfdata.image_size import ImageSize, format_size, parse_size
 from voc_tfdata.training.cluster import find_cluster
 from voc_tfdata.training.monitors import MONITORS
+
+
+class _SizeParser(flags.ArgumentParser[ImageSize]):
+    """224, or 192,320: height and width."""
+
+    syntactic_help = "one side, or height,width; 32 or more"
+
+    def parse(self, argument: str | ImageSize) -> ImageSize:
+        """Returns the size of a text, or the default."""
+        return parse_size(argument, least=32) if isinstance(argument, str) else argument
+
+
+class _SizeSerializer(flags.ArgumentSerializer[ImageSize]):
+    """Writes what _SizeParser reads."""
+
+    def serialize(self, value: ImageSize) -> str:
+        """Returns the text of a flagfile."""
+        return format_size(value)
+
 
 RECIPE = flags.DEFINE_string("recipe", None, "Name of a recipe whose flags come first: see voc_tfdata recipes.")
 RECORDS = flags.DEFINE_string(
@@ -32,7 +52,9 @@ DIFFICULT = flags.DEFINE_enum(
 )
 DEFINITION = flags.DEFINE_enum("definition", "voc2010", list(DEFINITIONS), "Definition of average precision.")
 
-IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of the images in pixels.", lower_bound=32)
+IMAGE_SIZE = flags.DEFINE(
+    _SizeParser(), "image_size", 224, "Side of the images in pixels, or height,width.", serializer=_SizeSerializer()
+)
 RESIZE = flags.DEFINE_enum("resize", "bilinear", ["bilinear", "antialias", "pad"], "How images are resized.")
 AUGMENT = flags.DEFINE_enum("augment", "none", ["none", "flip", "crop"], "Augmentation; crop flips as well.")
 COLOR_JITTER = flags.DEFINE_float(
@@ -158,7 +180,10 @@ def check_flags() -> None:
 
 def list_identity() -> dict[str, object]:
     """Returns the flags that make a run this one and no other, by name."""
-    return {name: flags.FLAGS[name].value for name in _IDENTITY}
+    values = {name: flags.FLAGS[name].value for name in _IDENTITY}
+    if isinstance(IMAGE_SIZE.value, tuple):
+        values["image_size"] = format_size(IMAGE_SIZE.value)  # JSON, in which it is kept, knows no tuples
+    return values
 
 
 def format_flags() -> str:

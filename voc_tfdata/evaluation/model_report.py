@@ -44,7 +44,7 @@ def report_model(
     """Evaluates a model on a split, writes the report and returns the content of its metrics.json.
 
     Args:
-      model: uint8 images [B, S, S, 3] RGB -> probabilities [B, C].
+      model: uint8 images [B, H, W, 3] RGB -> probabilities [B, C].
       records_dir: folder written by build_records, its URI, or several as one; see train_dataset.
       out_dir: for the files of write_report.
       class_names: of the model's outputs, in their order.
@@ -73,7 +73,7 @@ def report_model(
         records_dir,
         split,
         batch_size=batch_size,
-        image_size=int(model.input_shape[1]),
+        image_size=model.input_shape[1:3],
         resize=resize,
         difficult=difficult,
         with_ids=True,

@@ -27,7 +27,7 @@ def evaluate(model: keras.Model, dataset: tf.data.Dataset) -> Predictions:
     """Returns the predictions of a model for a finite data set, in its order, from one pass.
 
     Args:
-      model: from uint8 [B, S, S, 3] to probabilities float32 [B, C].
+      model: from uint8 [B, H, W, 3] to probabilities float32 [B, C].
       dataset: of (images, labels float32 [B, C], ids string [B]), as eval_dataset(..., with_ids=True) has it.
 
     Raises:
@@ -37,7 +37,7 @@ def evaluate(model: keras.Model, dataset: tf.data.Dataset) -> Predictions:
 
 
 def make_predictor(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns a function of uint8 images [B, S, S, 3] that is traced once, however often it is used."""
+    """Returns a function of uint8 images [B, H, W, 3] that is traced once, however often it is used."""
     signature = [tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)]
 
     @tf.function(input_signature=signature, autograph=False)

@@ -27,13 +27,13 @@ KINDS = ("tflite", "onnx")
 LARGEST_DIFFERENCE = 1e-3  # of a probability from the Keras model's
 _NUM_CHECKED = 10
 
-Images: TypeAlias = npt.NDArray[np.float32]  # [N, S, S, 3], RGB, 0..255
+Images: TypeAlias = npt.NDArray[np.float32]  # [N, H, W, 3], RGB, 0..255
 
 
 def write_network(trained: TrainedModel, out_dir: str | Path, *, kind: str) -> float:
     """Writes out_dir/model.tflite or model.onnx, and classes.txt: the names of its outputs, one a line.
 
-    Input "images": float32 RGB 0..255, TFLite [1, S, S, 3], ONNX [N, S, S, 3]. Output: float32 [N, C], 0..1. It
+    Input "images": float32 RGB 0..255, TFLite [1, H, W, 3], ONNX [N, H, W, 3]. Output: float32 [N, C], 0..1. It
     computes in float32, whatever the precision of the training.
 
     Args:
@@ -78,21 +78,21 @@ def write_network(trained: TrainedModel, out_dir: str | Path, *, kind: str) -> f
     return difference
 
 
-def _draw_images(size: int) -> Images:
+def _draw_images(size: tuple[int, int]) -> Images:
     """Returns ten images that differ in colour, brightness and grain."""
     draw = np.random.default_rng(0)
     coarse = draw.uniform(0, 255, (_NUM_CHECKED, 4, 4, 3)).astype(np.float32)
-    smooth = np.asarray(tf.image.resize(coarse, (size, size)))
+    smooth = np.asarray(tf.image.resize(coarse, size))
     grain = draw.normal(0, 1, smooth.shape) * np.linspace(0, 60, _NUM_CHECKED)[:, None, None, None]
     return np.clip(smooth + grain, 0, 255).astype(np.float32)
 
 
-def _function_of(model: keras.Model, image_size: int, batch: int | None) -> Any:
-    signature = [tf.TensorSpec([batch, image_size, image_size, 3], tf.float32, name="images")]
+def _function_of(model: keras.Model, image_size: tuple[int, int], batch: int | None) -> Any:
+    signature = [tf.TensorSpec([batch, *image_size, 3], tf.float32, name="images")]
     return tf.function(lambda images: model(images, training=False), input_signature=signature, autograph=False)
 
 
-def _make_tflite(model: keras.Model, image_size: int) -> tuple[bytes, Callable[[Images], Images]]:
+def _make_tflite(model: keras.Model, image_size: tuple[int, int]) -> tuple[bytes, Callable[[Images], Images]]:
     function = _function_of(model, image_size, 1).get_concrete_function()
     frozen = convert_variables_to_constants_v2(function)  # the converter ends the process at Keras 3's variables
     data = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
@@ -108,7 +108,7 @@ def _make_tflite(model: keras.Model, image_size: int) -> tuple[bytes, Callable[[
     return data, run
 
 
-def _make_onnx(model: keras.Model, image_size: int) -> tuple[bytes, Callable[[Images], Images]]:
+def _make_onnx(model: keras.Model, image_size: tuple[int, int]) -> tuple[bytes, Callable[[Images], Images]]:
     try:
         import onnxruntime
         import tf2onnx

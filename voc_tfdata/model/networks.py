@@ -20,6 +20,7 @@ import h5py
 import keras
 import numpy as np
 
+from voc_tfdata.image_size import ImageSize, read_size
 from voc_tfdata.model.vgg16 import LOGITS_LAYER, build_vgg16
 from voc_tfdata.own_code import load_function
 
@@ -30,7 +31,7 @@ POOLINGS = ("avg", "max")
 def build_model(
     name: str = "vgg16",
     num_classes: int = 20,
-    image_size: int = 224,
+    image_size: ImageSize = 224,
     *,
     weights: str = "none",
     pooling: str = "avg",
@@ -44,9 +45,9 @@ def build_model(
     Args:
       name: "vgg16", see build_vgg16; a network of keras.applications in lower case, e.g. "resnet50",
         "efficientnetv2b0", "mobilenetv3large", "convnexttiny"; or "module:function" or "file.py:function", a builder
-        that is called with num_classes and image_size, and with weights where they are not "none".
+        that is called with num_classes and image_size as given here, and with weights where they are not "none".
       num_classes: number of outputs.
-      image_size: side of the square images, in pixels.
+      image_size: side of the images, or (height, width), in pixels.
       weights: "none", "imagenet", or the path of a file: of keras.applications (.h5, with or without top), or Keras'
         own .weights.h5 of the same network without top.
       pooling: "avg" or "max": of keras.applications' last feature map; VGG16 flattens it.
@@ -56,7 +57,7 @@ def build_model(
       precision: Keras dtype policy of the layers, e.g. "mixed_bfloat16"; None is Keras' global policy.
 
     Returns:
-      Model from uint8 or float [B, image_size, image_size, 3] RGB, 0..255, to float32 [B, num_classes], 0..1. With
+      Model from uint8 or float [B, H, W, 3] RGB, 0..255, to float32 [B, num_classes], 0..1. With
       weights, the batch normalisation of a keras.applications network stays in inference mode while it is trained, as
       Keras advises for fine-tuning.
 
@@ -123,7 +124,7 @@ def _applications() -> dict[str, Callable[..., keras.Model]]:
 
 
 def _build_application(
-    name: str, num_classes: int, image_size: int, weights: str, pooling: str, dropout: float, seed: int
+    name: str, num_classes: int, image_size: ImageSize, weights: str, pooling: str, dropout: float, seed: int
 ) -> keras.Model:
     known = _applications()
     if name not in known:
@@ -136,8 +137,9 @@ def _build_application(
         raise ValueError(f"dropout={dropout}; 0 <= dropout < 1")
     if weights not in ("none", "imagenet") and not Path(weights).is_file():
         raise FileNotFoundError(f"no file of weights {weights}; weights are none, imagenet or the path of a file")
-    backbone = _make_backbone(known[name], name, image_size, weights, pooling)
-    images = keras.Input((image_size, image_size, 3), dtype="float32", name="images")
+    shape = (*read_size(image_size), 3)
+    backbone = _make_backbone(known[name], name, shape, weights, pooling)
+    images = keras.Input(shape, dtype="float32", name="images")
     x = _preprocess(images, known[name])
     x = backbone(x)
     kernel_seed, mask_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
@@ -150,14 +152,14 @@ def _build_application(
 
 
 def _make_backbone(
-    function: Callable[..., keras.Model], name: str, image_size: int, weights: str, pooling: str
+    function: Callable[..., keras.Model], name: str, shape: tuple[int, int, int], weights: str, pooling: str
 ) -> keras.Model:
     """Returns the network without its top, its weights loaded; its name is BACKBONE_LAYER."""
-    options: dict[str, Any] = {"include_top": False, "input_shape": (image_size, image_size, 3), "pooling": pooling}
+    options: dict[str, Any] = {"include_top": False, "input_shape": shape, "pooling": pooling}
     try:
         backbone = function(weights="imagenet" if weights == "imagenet" else None, **options)
     except ValueError as err:
-        raise ValueError(f"{name} cannot be built for images of {image_size} pixels: {err}") from err
+        raise ValueError(f"{name} cannot be built for images of {shape[0]} x {shape[1]} pixels: {err}") from err
     except Exception as err:  # whatever Keras' download raises
         if weights != "imagenet":
             raise
@@ -229,7 +231,7 @@ def _preprocess(images: keras.KerasTensor, function: Callable[..., keras.Model])
     return keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="normalise", dtype="float32")(x)
 
 
-def _build_own(name: str, num_classes: int, image_size: int, weights: str) -> keras.Model:
+def _build_own(name: str, num_classes: int, image_size: ImageSize, weights: str) -> keras.Model:
     """Returns the model of a builder "module:function" or "file.py:function", after checking it.
 
     Raises:
@@ -244,8 +246,9 @@ def _build_own(name: str, num_classes: int, image_size: int, weights: str) -> ke
     faults = []
     if not isinstance(model, keras.Model):
         raise ValueError(f"--model={name} returns {type(model).__name__}, not a keras.Model")
-    if tuple(model.input_shape) != (None, image_size, image_size, 3):
-        faults.append(f"takes {model.input_shape}, not (None, {image_size}, {image_size}, 3)")
+    shape = (None, *read_size(image_size), 3)
+    if tuple(model.input_shape) != shape:
+        faults.append(f"takes {model.input_shape}, not {shape}")
     if tuple(model.output_shape) != (None, num_classes):
         faults.append(f"gives {model.output_shape}, not (None, {num_classes})")
     if LOGITS_LAYER not in [layer.name for layer in model.layers]:

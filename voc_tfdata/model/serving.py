@@ -70,8 +70,8 @@ def write_saved_model(trained: TrainedModel, out_dir: str | Path) -> None:
     os.replace(temporary, out_dir)
 
 
-def decode_images(data: tf.Tensor, image_size: int, *, resize: str) -> tf.Tensor:
-    """Returns uint8 [N, image_size, image_size, 3] RGB of JPEG and PNG images (string [N]), decoded in parallel.
+def decode_images(data: tf.Tensor, image_size: tuple[int, int], *, resize: str) -> tf.Tensor:
+    """Returns uint8 [N, *image_size, 3] RGB of JPEG and PNG images (string [N]), decoded in parallel.
 
     Raises:
       tf.errors.InvalidArgumentError: some are damaged or of another format; the message names their places.
@@ -82,7 +82,7 @@ def decode_images(data: tf.Tensor, image_size: int, *, resize: str) -> tf.Tensor
         return place, resize_image(decode_upright(one), image_size, resize=resize)
 
     sound = tf.data.Dataset.from_tensor_slices(data).enumerate().map(decode, tf.data.AUTOTUNE).ignore_errors()
-    one = tf.zeros([image_size, image_size, 3], tf.uint8)
+    one = tf.zeros([*image_size, 3], tf.uint8)
     one_at_least = tf.data.Dataset.from_tensors((tf.constant(-1, tf.int64), one)).concatenate(sound)
     places, images = (part[1:] for part in one_at_least.batch(count + 1).get_single_element())
     missing = tf.sparse.to_dense(tf.sets.difference(tf.range(count)[None], places[None]))[0]
@@ -92,4 +92,4 @@ def decode_images(data: tf.Tensor, image_size: int, *, resize: str) -> tf.Tensor
         summarize=20,
     )
     with tf.control_dependencies([check]):
-        return tf.ensure_shape(tf.identity(images), [None, image_size, image_size, 3])
+        return tf.ensure_shape(tf.identity(images), [None, *image_size, 3])

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from voc_tfdata.classes import check_class_names
 from voc_tfdata.files import writing_whole
+from voc_tfdata.image_size import ImageSize, read_size
 from voc_tfdata.pipeline.transforms import decode_jpeg, resize_image
 
 _MEMBER = "voc_tfdata.json"
@@ -36,9 +37,10 @@ class TrainedModel(NamedTuple):
     weights: str = "none"  # that it started from: "none", "imagenet" or a file's name
 
     @property
-    def image_size(self) -> int:
-        """Side of the images it takes, in pixels."""
-        return int(self.model.input_shape[1])
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images it takes, in pixels."""
+        _, height, width, _ = self.model.input_shape
+        return height, width
 
 
 def save_model(
@@ -99,16 +101,16 @@ def predict_jpegs(trained: TrainedModel, jpegs: Sequence[bytes]) -> npt.NDArray[
     return trained.model(images, training=False).numpy()
 
 
-def decode_jpegs(jpegs: tf.Tensor, image_size: int, *, resize: str) -> tf.Tensor:
-    """Returns uint8 [N, image_size, image_size, 3] RGB of JPEGs (string [N]): the pixels eval_dataset gives.
+def decode_jpegs(jpegs: tf.Tensor, image_size: ImageSize, *, resize: str) -> tf.Tensor:
+    """Returns uint8 [N, H, W, 3] RGB of JPEGs (string [N]): the pixels eval_dataset gives.
 
     Args:
       jpegs: upright, grey or RGB.
-      image_size: in pixels.
+      image_size: side of a square, or (H, W), in pixels.
       resize: see eval_dataset.
     """
     return tf.map_fn(
         lambda jpeg: resize_image(decode_jpeg(jpeg), image_size, resize=resize),
         jpegs,
-        fn_output_signature=tf.TensorSpec([image_size, image_size, 3], tf.uint8),
+        fn_output_signature=tf.TensorSpec([*read_size(image_size), 3], tf.uint8),
     )

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from voc_tfdata.image_size import ImageSize, read_size
 from voc_tfdata.model.pretrained import find_imagenet_weights, load_vgg16_weights
 
 # Configuration D of Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
@@ -31,7 +32,7 @@ NORMALISE_LAYER = "normalise"
 
 def build_vgg16(
     num_classes: int = 20,
-    image_size: int = 224,
+    image_size: ImageSize = 224,
     *,
     batch_norm: bool = False,
     dropout: float = 0.0,
@@ -47,7 +48,7 @@ def build_vgg16(
 
     Args:
       num_classes: number of outputs.
-      image_size: side of the square images, in pixels; at least 32.
+      image_size: side of the images, or (height, width), in pixels; at least 32.
       batch_norm: batch normalisation between each convolution and its ReLU, and He initialisation (He et al.,
         "Delving Deep into Rectifiers", ICCV 2015): what lets it learn from scratch.
       dropout: share of units dropped after each Dense of 4096 while training, 0 <= dropout < 1.
@@ -57,7 +58,7 @@ def build_vgg16(
       precision: Keras dtype policy of the layers, e.g. "mixed_bfloat16"; None is Keras' global policy.
 
     Returns:
-      Model from uint8 or float [B, image_size, image_size, 3] RGB, 0..255, to float32 [B, num_classes], 0..1.
+      Model from uint8 or float [B, H, W, 3] RGB, 0..255, to float32 [B, num_classes], 0..1.
 
     Raises:
       ValueError: a number is out of range, weights come with batch_norm, or the file does not fit.
@@ -66,8 +67,7 @@ def build_vgg16(
     """
     if num_classes < 1:
         raise ValueError(f"num_classes={num_classes}; at least 1")
-    if image_size < MIN_IMAGE_SIZE:
-        raise ValueError(f"image_size={image_size}; VGG16 halves it five times: at least {MIN_IMAGE_SIZE}")
+    size = read_size(image_size, least=MIN_IMAGE_SIZE)
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout={dropout}; 0 <= dropout < 1")
     pretrained = weights != "none"
@@ -77,7 +77,7 @@ def build_vgg16(
 
     kernel = "he_normal" if batch_norm else "glorot_uniform"
     seeds = iter(np.random.SeedSequence(seed).generate_state(32).tolist())
-    images = keras.Input((image_size, image_size, 3), dtype="float32", name="images")
+    images = keras.Input((*size, 3), dtype="float32", name="images")
     x = _normalise(images, pretrained=pretrained)
     for block, (convolutions, filters) in enumerate(BLOCKS, start=1):
         for number in range(1, convolutions + 1):

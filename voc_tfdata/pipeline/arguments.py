@@ -43,15 +43,14 @@ def check_whole(**numbers: Any) -> None:
         try:
             operator.index(number)  # NumPy's whole numbers have one, too
         except TypeError:
-            advice = " (images are square: give one side)" if name == "image_size" else ""
             raise TypeError(
-                f"{name}={number!r} is of type {type(number).__name__}; it must be a whole number{advice}"
+                f"{name}={number!r} is of type {type(number).__name__}; it must be a whole number"
             ) from None
 
 
 def check_numbers(**numbers: int | None) -> None:
     """Raises TypeError for what is no whole number, ValueError for one below 1; None passes where it has a meaning."""
-    check_whole(**{name: n for name, n in numbers.items() if n is not None or name in ("batch_size", "image_size")})
+    check_whole(**{name: n for name, n in numbers.items() if n is not None or name == "batch_size"})
     for name, number in numbers.items():
         if number is not None and number < 1:
             raise ValueError(f"{name}={number}; it must be 1 or more")

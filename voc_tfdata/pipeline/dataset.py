@@ -13,6 +13,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from voc_tfdata.image_size import ImageSize, read_size
 from voc_tfdata.machine import count_cores
 from voc_tfdata.pipeline import arguments, loading, order, own_augment, random_access, store_batches
 from voc_tfdata.pipeline.data_service import distribute_steps, read_address
@@ -32,7 +33,7 @@ def train_dataset(
     split: str = "train",
     *,
     batch_size: int = 32,
-    image_size: int = 224,
+    image_size: ImageSize = 224,
     seed: int = 0,
     start_step: int = 0,
     shard: tuple[int, int] | tf.distribute.InputContext = (0, 1),
@@ -60,7 +61,7 @@ def train_dataset(
         (a list, or "records/voc2007,records/voc2012") are read as one; their classes must be the same.
       split: "train", or a union such as "train+val"; of several data sets each, or one for each: "train+val,train".
       batch_size: of the global batch, over all hosts.
-      image_size: side of the images, in pixels.
+      image_size: side of the images, or (height, width), in pixels.
       seed: fixes order and augmentation; any int64.
       start_step: the step to begin with, counted over all epochs; for resuming.
       shard: (host, number of hosts), or the InputContext that distribute_datasets_from_function passes. Each host
@@ -69,7 +70,7 @@ def train_dataset(
         calls the whole data set one epoch.
       augment: "none"; "flip": each image is mirrored or not, at even odds; "crop": a random window of 8 to 100 % of
         the area and aspect 3/4 to 4/3 is resized (Inception), then flipped so. With cache="decoded", "crop" takes a
-        random window of image_size from images stored at 8/7 of that. Or a function of (image uint8 [S, S, 3], seed
+        random window of image_size from images stored at 8/7 of that. Or a function of (image uint8 [H, W, 3], seed
         int32 [2]) that returns such an image, of TensorFlow operations that are random by the seed alone (those of
         tf.image that are named stateless): the seed is another for each image and epoch, and the same on every run.
       color_jitter: brightness, contrast and saturation are changed by factors uniform in 1 +- color_jitter; 0 to 1.
@@ -91,7 +92,7 @@ def train_dataset(
         a worker that died ends the iteration, see module data_service.
 
     Returns:
-      Dataset of (images uint8 [B, S, S, 3] RGB, labels float32 [B, C]), and ids (string [B]) if asked for. B is the
+      Dataset of (images uint8 [B, H, W, 3] RGB, labels float32 [B, C]), and ids (string [B]) if asked for. B is the
       host's part of the batch.
 
     Raises:
@@ -105,7 +106,7 @@ def train_dataset(
       tf.errors.InvalidArgumentError: while iterating: a record is damaged or gone; the message names shard and record.
     """
     host, num_hosts = arguments.read_shard(shard, batch_size)
-    arguments.check_numbers(batch_size=batch_size, image_size=image_size, num_threads=num_threads, epochs=epochs)
+    arguments.check_numbers(batch_size=batch_size, num_threads=num_threads, epochs=epochs)
     named = "none" if callable(augment) else augment
     arguments.check_choices(resize=resize, difficult=difficult, cache=cache, augment=named)
     arguments.check_ranges(start_step=start_step, seed=seed, color_jitter=color_jitter)
@@ -117,7 +118,7 @@ def train_dataset(
     delivery = loading.Delivery(
         num_classes=len(source.classes),
         label_names=source.label_names,
-        image_size=image_size,
+        image_size=read_size(image_size),
         resize=resize,
         augment=named,
         color_jitter=color_jitter,
@@ -205,7 +206,7 @@ def eval_dataset(
     split: str,
     *,
     batch_size: int = 32,
-    image_size: int = 224,
+    image_size: ImageSize = 224,
     resize: str = "bilinear",
     difficult: str = "positive",
     with_ids: bool = False,
@@ -220,7 +221,7 @@ def eval_dataset(
       records_dir: folder written by build_records, or its URI with a cache_dir.
       split: "val", or a union such as "val+test".
       batch_size: images of a batch.
-      image_size: side of the images, in pixels.
+      image_size: side of the images, or (height, width), in pixels.
       resize: see train_dataset, as all that follow.
       difficult: 1, -1 or 0 for a class with difficult objects only.
       with_ids: whether to deliver the image ids, too.
@@ -230,19 +231,19 @@ def eval_dataset(
       check: "checksums" or "sizes".
 
     Returns:
-      Dataset of (images uint8 [B, S, S, 3] RGB, labels float32 [B, C]), and ids (string [B]) if asked for; len() is
+      Dataset of (images uint8 [B, H, W, 3] RGB, labels float32 [B, C]), and ids (string [B]) if asked for; len() is
       the number of batches.
 
     Raises:
       See train_dataset.
     """
-    arguments.check_numbers(batch_size=batch_size, image_size=image_size, num_threads=num_threads)
+    arguments.check_numbers(batch_size=batch_size, num_threads=num_threads)
     arguments.check_choices(resize=resize, difficult=difficult, cache=cache)
     source = find_source(records_dir, split, cache_dir=cache_dir)
     delivery = loading.Delivery(
         num_classes=len(source.classes),
         label_names=source.label_names,
-        image_size=image_size,
+        image_size=read_size(image_size),
         resize=resize,
         difficult=difficult,
         num_threads=num_threads or count_cores(),

@@ -1,9 +1,9 @@
 """The decoded store: the images of a split as uint8 pixels in one flat file, memory-mapped by the pipelines.
 
     store = open_or_build(cache_dir, key, load)          # load() gives (images, labels) in record order
-    ds = map_store(store, lambda pixels: ...)            # pixels: uint8 [rows, S, S, 3], nothing of it read yet
+    ds = map_store(store, lambda pixels: ...)            # pixels: uint8 [rows, H, W, 3], nothing of it read yet
 
-The file: pixels uint8 [N, S, S, 3], or [N, 2, S, S, 3] with the mirror image of each image behind it; labels int8
+The file: pixels uint8 [N, H, W, 3], or [N, 2, H, W, 3] with the mirror image of each image behind it; labels int8
 [N, C], -1 for a class with difficult objects only; and a trailer of 4 KiB, JSON padded with blanks, that says what all
 that is. The pixels come first, so that their mapping begins at the file's first byte.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from absl import logging
 from tqdm import tqdm
 
 from voc_tfdata.files import check_free_disk, format_bytes, locked, writing_whole
+from voc_tfdata.image_size import simplest
 from voc_tfdata.pipeline import raw_ops
 
 _FORMAT = 1
@@ -40,7 +42,7 @@ class StoreKey:
     split: str
     num_examples: int
     num_classes: int
-    size: int  # side of the stored images, pixels
+    size: tuple[int, int]  # height and width of the stored images, pixels
     resize: str
     mirrored: bool  # whether each image is followed by its mirror image
 
@@ -52,13 +54,19 @@ class StoreKey:
     @property
     def num_bytes(self) -> int:
         """Of the whole file."""
-        return self.num_pictures * self.size**2 * 3 + self.num_examples * self.num_classes + _TRAILER_BYTES
+        return self.pixel_bytes + self.num_examples * self.num_classes + _TRAILER_BYTES
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Of the images, which come first."""
+        return self.num_pictures * math.prod(self.size) * 3
 
     @property
     def file_name(self) -> str:
         """Tells stores of one folder apart."""
         digest = hashlib.sha256(_trailer(self)).hexdigest()[:12]
-        return f"voc-{self.split}-{self.size}-{self.resize}{'-mirrored' if self.mirrored else ''}-{digest}.decoded"
+        size = "x".join(map(str, dict.fromkeys(self.size)))  # once for a square
+        return f"voc-{self.split}-{size}-{self.resize}{'-mirrored' if self.mirrored else ''}-{digest}.decoded"
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ def open_or_build(cache_dir: Path, key: StoreKey, load: Callable[[], tf.data.Dat
     Args:
       cache_dir: folder; made if it is not there.
       key: what the store is to hold.
-      load: returns all batches of (images uint8 [B, S, S, 3], labels [B, C] of 1, 0 and -1) in record order.
+      load: returns all batches of (images uint8 [B, H, W, 3], labels [B, C] of 1, 0 and -1) in record order.
 
     Raises:
       OSError: cache_dir cannot be written, or the disk has no room.
@@ -107,7 +115,7 @@ def open_store(path: Path, key: StoreKey) -> DecodedStore | None:
         with open(path, "rb") as file:
             if os.fstat(file.fileno()).st_size != key.num_bytes:
                 return None
-            file.seek(key.num_pictures * key.size**2 * 3)
+            file.seek(key.pixel_bytes)
             labels = np.frombuffer(file.read(key.num_examples * key.num_classes), np.int8)
             if file.read() != _trailer(key):
                 return None
@@ -117,12 +125,12 @@ def open_store(path: Path, key: StoreKey) -> DecodedStore | None:
 
 
 def map_store(store: DecodedStore, make_dataset: Callable[[tf.Tensor], tf.data.Dataset]) -> tf.data.Dataset:
-    """Returns make_dataset(pixels), where pixels are the mapped images, uint8 [num_pictures, S, S, 3].
+    """Returns make_dataset(pixels), where pixels are the mapped images, uint8 [num_pictures, H, W, 3].
 
     The file is mapped when an iteration begins, and once: mapping it for each batch takes 1.4 times as long, as every
     page that a batch touches is new to it. Python never holds the pixels.
     """
-    shape = [store.key.num_pictures, store.key.size, store.key.size, 3]
+    shape = [store.key.num_pictures, *store.key.size, 3]
 
     @tf.autograph.experimental.do_not_convert
     def map_file(_: tf.Tensor) -> tf.data.Dataset:
@@ -179,5 +187,6 @@ def _one_builder(cache_dir: Path) -> Iterator[None]:
 
 
 def _trailer(key: StoreKey) -> bytes:
-    text = json.dumps({"voc_tfdata decoded store": _FORMAT, **asdict(key)}, ensure_ascii=True)
+    fields = asdict(key) | {"size": simplest(*key.size)}
+    text = json.dumps({"voc_tfdata decoded store": _FORMAT, **fields}, ensure_ascii=True)
     return text.encode().ljust(_TRAILER_BYTES - 1) + b"\n"

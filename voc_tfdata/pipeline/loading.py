@@ -1,6 +1,6 @@
 """Records -> batches of images and labels: fetched, parsed, decoded, resized.
 
-delivery = Delivery(num_classes=20, image_size=224)
+delivery = Delivery(num_classes=20, image_size=(224, 224))
 ds = load_in_order(index, delivery, batch_size=32)                               # index: from records.open_split
 ds = load_planned(steps, plan, index, delivery, share=32, partial=True)          # plan: step -> StepPlan
 """
@@ -31,7 +31,7 @@ class Delivery:
     """What becomes of an example on its way into a batch; see train_dataset for all but num_classes."""
 
     num_classes: int  # length of the label vectors
-    image_size: int  # pixels
+    image_size: tuple[int, int]  # height and width, pixels
     resize: str = "bilinear"
     augment: str = "none"
     color_jitter: float = 0.0
@@ -104,7 +104,7 @@ def load_in_order(index: SplitIndex, delivery: Delivery, *, batch_size: int) -> 
     """Returns all batches of a split in record order, the last partial one included; see load_planned.
 
     Returns:
-      Dataset of (images uint8 [B, S, S, 3], labels float32 [B, C], indices int64 [B]), of known length.
+      Dataset of (images uint8 [B, H, W, 3], labels float32 [B, C], indices int64 [B]), of known length.
 
     Raises:
       tf.errors.InvalidArgumentError: see load_planned.
@@ -146,7 +146,7 @@ def load_planned(
       partial: whether there are batches of fewer.
 
     Returns:
-      Dataset of (images uint8 [B, S, S, 3], labels float32 [B, C], indices int64 [B]).
+      Dataset of (images uint8 [B, H, W, 3], labels float32 [B, C], indices int64 [B]).
 
     Raises:
       tf.errors.InvalidArgumentError: while iterating: a record is damaged or gone; the message names shard and record.
@@ -227,7 +227,7 @@ def _load_groups(
 
     def finish(images: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, ...]:
         end = count[0] if partial else share  # cut in the first dimension: nothing is copied
-        images = tf.reshape(images, [-1, delivery.image_size, delivery.image_size, 3])[:end]
+        images = tf.reshape(images, [-1, *delivery.image_size, 3])[:end]
         labels, indices = tf.reshape(labels, [-1, delivery.num_classes])[:end], tf.reshape(indices, [-1])[:end]
         return images, tf.cast(apply_difficult(labels, delivery.difficult), tf.float32), indices
 

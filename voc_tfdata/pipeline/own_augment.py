@@ -30,7 +30,7 @@ def augmenting(
       load: steps (int64 scalars) to batches (images, labels, indices).
       plan: what a step delivers; the last draws of its examples become their seeds.
       delivery: what an image is.
-      function: of (image uint8 [S, S, 3], seed int32 [2]) that returns such an image.
+      function: of (image uint8 [H, W, 3], seed int32 [2]) that returns such an image.
 
     Raises:
       TypeError: the function takes something else.
@@ -40,7 +40,7 @@ def augmenting(
         inspect.signature(function).bind(None, None)
     except TypeError as err:
         raise TypeError("augment: the function must take (image, seed)") from err
-    spec = tf.TensorSpec([delivery.image_size, delivery.image_size, 3], tf.uint8)
+    spec = tf.TensorSpec([*delivery.image_size, 3], tf.uint8)
 
     def draw_seeds(step: tf.Tensor) -> tf.Tensor:
         _, draws, count = plan(step)

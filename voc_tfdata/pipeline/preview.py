@@ -43,26 +43,28 @@ def preview(records_dir: Records, split: str = "train", **options: Any) -> Image
 def draw_batch(
     images: npt.NDArray[np.uint8], labels: npt.NDArray[np.float32], ids: Sequence[str], classes: Sequence[str]
 ) -> Image.Image:
-    """Returns images (uint8 [B, S, S, 3]) with ids and labels (float32 [B, C] of 1, 0, -1) as one RGB picture."""
-    side = min(max(images.shape[1], _LEAST), _MOST)
+    """Returns images (uint8 [B, H, W, 3]) with ids and labels (float32 [B, C] of 1, 0, -1) as one RGB picture."""
+    size = images.shape[2], images.shape[1]
+    scale = min(max(max(size), _LEAST), _MOST) / max(size)
+    width, height = (round(side * scale) for side in size)
     columns = min(_COLUMNS, len(images))
-    cell_width, cell_height = side + _GAP, side + _GAP + (_MAX_LINES + 1) * _LINE
+    cell_width, cell_height = width + _GAP, height + _GAP + (_MAX_LINES + 1) * _LINE
     rows = -(-len(images) // columns)
     canvas = Image.new("RGB", (columns * cell_width + _GAP, rows * cell_height + _GAP), "white")
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
     for k, (image, label, image_id) in enumerate(zip(images, labels, ids, strict=True)):
         left, top = _GAP + (k % columns) * cell_width, _GAP + (k // columns) * cell_height
         tile = Image.fromarray(image)
-        canvas.paste(tile if tile.width == side else tile.resize((side, side), Image.Resampling.NEAREST), (left, top))
+        canvas.paste(tile if scale == 1 else tile.resize((width, height), Image.Resampling.NEAREST), (left, top))
         names = [name if value > 0 else f"({name})" for name, value in zip(classes, label, strict=True) if value]
         lines = names if len(names) <= _MAX_LINES else [*names[: _MAX_LINES - 1], f"and {len(names) - 3} more"]
-        draw.text((left, top + side + 1), _fit(image_id, side), font=font, fill=(110, 110, 110))
+        draw.text((left, top + height + 1), _fit(image_id, width), font=font, fill=(110, 110, 110))
         for number, line in enumerate(lines or ["nothing"], start=1):
-            draw.text((left, top + side + 1 + number * _LINE), _fit(line, side), font=font, fill="black")
+            draw.text((left, top + height + 1 + number * _LINE), _fit(line, width), font=font, fill="black")
     return canvas
 
 
-def _fit(text: str, side: int) -> str:
+def _fit(text: str, width: int) -> str:
     """Returns a text cut to the letters that fit below an image."""
-    most = side // 6
+    most = max(width // 6, 2)
     return text if len(text) <= most else f"{text[: most - 1]}…"

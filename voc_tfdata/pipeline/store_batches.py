@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial as partial_function
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from voc_tfdata.pipeline import transforms
@@ -51,9 +52,10 @@ def open_split_store(
     return open_or_build(Path(cache_dir or Path(source.parts[0][0]) / "decoded"), key, load)
 
 
-def _stored_size(image_size: int, augment: str) -> int:
-    """Returns the side of the stored images: for windows 8/7 of the image, 256 for 224 (VGG, ResNet)."""
-    return -(-image_size * 8 // 7) if augment == "crop" else image_size
+def _stored_size(image_size: tuple[int, int], augment: str) -> tuple[int, int]:
+    """Returns height and width of the stored images: for windows 8/7 of the image's, 256 for 224 (VGG, ResNet)."""
+    height, width = image_size
+    return (-(-height * 8 // 7), -(-width * 8 // 7)) if augment == "crop" else image_size
 
 
 def gather_planned(
@@ -117,12 +119,14 @@ def _label_table(store: DecodedStore, difficult: str) -> tf.Tensor:
         return apply_difficult(tf.constant(store.labels), difficult)
 
 
-def _cut_windows(pixels: tf.Tensor, rows: tf.Tensor, draws: tf.Tensor, stored: int, image_size: int) -> tf.Tensor:
-    """Returns uint8 [B, S, S, 3]: a window of each row, at a place that is uniform over all there are."""
-    places = stored - image_size + 1
-    corners = tf.cast(draws[:, transforms.TOP : transforms.LEFT + 1] * places, tf.int64)  # [B, 2]: top, left
+def _cut_windows(
+    pixels: tf.Tensor, rows: tf.Tensor, draws: tf.Tensor, stored: tuple[int, int], image_size: tuple[int, int]
+) -> tf.Tensor:
+    """Returns uint8 [B, H, W, 3]: a window of each row, at a place that is uniform over all there are."""
+    places = np.subtract(stored, image_size) + 1  # int64 [2]
+    corners = tf.cast(draws[:, transforms.TOP : transforms.LEFT + 1] * places.astype(np.float32), tf.int64)  # [B, 2]
     begins = tf.concat([rows[:, None], tf.minimum(corners, places - 1), tf.zeros_like(rows)[:, None]], axis=1)
-    size = [1, image_size, image_size, 3]
+    size = [1, *image_size, 3]
     # A loop over slices: as fast as all of them side by side in the graph, whatever the batch, and as the coarser
     # windows that one gather could take.
     return tf.map_fn(

@@ -14,6 +14,7 @@ import math
 
 import tensorflow as tf
 
+from voc_tfdata.image_size import ImageSize, read_size
 from voc_tfdata.pipeline import raw_ops
 
 # The columns of a row of draws.
@@ -42,38 +43,39 @@ def decode_window(jpeg: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
     return tf.io.decode_and_crop_jpeg(jpeg, window, channels=3, dct_method="INTEGER_ACCURATE")
 
 
-def resize_image(image: tf.Tensor, size: int, *, resize: str = "bilinear") -> tf.Tensor:
-    """Returns an image at size x size pixels.
+def resize_image(image: tf.Tensor, size: ImageSize, *, resize: str = "bilinear") -> tf.Tensor:
+    """Returns an image of another size.
 
     Args:
       image: uint8 [H, W, 3].
-      size: in pixels.
+      size: side of a square or (height, width), in pixels.
       resize: "bilinear" takes half-pixel centres and no antialias, as cv2.INTER_LINEAR does; "antialias" widens the
         filter where it shrinks, as Pillow's BILINEAR does; "pad" does so too, keeps the aspect and centres the image on
         black, as Pillow's ImageOps.pad does.
 
     Returns:
-      uint8 [size, size, 3].
+      uint8 [height, width, 3].
     """
+    size = read_size(size)
     if resize == "bilinear":
         # Cast first: the kernel loads float pixels as vectors, but uint8 pixels byte by byte, which takes 1.5 times
         # as long as casting and resizing together.
-        pixels = raw_ops.resize_bilinear(tf.cast(image, tf.float32), [size, size])
+        pixels = raw_ops.resize_bilinear(tf.cast(image, tf.float32), size)
     else:
         sides = tf.shape(image)[:2]
-        target = _fit(sides, size) if resize == "pad" else tf.constant([size, size])
+        target = _fit(sides, size) if resize == "pad" else tf.constant(size)
         pixels = raw_ops.scale_and_translate(
             image,
-            [size, size],
+            size,
             scale=tf.cast(target, tf.float32) / tf.cast(sides, tf.float32),
             translation=tf.round(tf.cast(size - target, tf.float32) / 2),
         )
-    return tf.ensure_shape(tf.cast(tf.round(pixels), tf.uint8), [size, size, 3])
+    return tf.ensure_shape(tf.cast(tf.round(pixels), tf.uint8), [*size, 3])
 
 
-def _fit(sides: tf.Tensor, size: int) -> tf.Tensor:
-    """Returns int32 [2]: height and width that keep the aspect of `sides` and reach `size` with the longer one."""
-    shrink = size / tf.cast(tf.reduce_max(sides), tf.float64)
+def _fit(sides: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Returns int32 [2]: the largest height and width within `size` that keep the aspect of `sides`."""
+    shrink = tf.reduce_min(tf.constant(size, tf.float64) / tf.cast(sides, tf.float64))
     return tf.maximum(tf.cast(tf.round(tf.cast(sides, tf.float64) * shrink), tf.int32), 1)
 
 
@@ -107,7 +109,7 @@ def sample_windows(draws: tf.Tensor, heights: tf.Tensor, widths: tf.Tensor) -> t
 
 
 def flip_image(image: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
-    """Returns uint8 [S, S, 3] mirrored left to right where draw (float32 scalar in [0, 1)) is below 0.5."""
+    """Returns uint8 [H, W, 3] mirrored left to right where draw (float32 scalar in [0, 1)) is below 0.5."""
     # Without a condition: all rows of the image are mirrored, or none. On rank 3 the kernel moves whole pixels; on
     # rank 4 it takes 2.4 times as long.
     rows = tf.where(draw < 0.5, image.shape[0], 0)

@@ -16,7 +16,7 @@ def write_history(path: str | Path, rows: Sequence[Mapping[str, float]]) -> None
 
     Args:
       path: of the file.
-      rows: one per epoch, all with the same names.
+      rows: one per epoch; a name that one does not have, as it was made by an older version, is "nan" there.
 
     Raises:
       OSError: the file cannot be written.
@@ -24,7 +24,8 @@ def write_history(path: str | Path, rows: Sequence[Mapping[str, float]]) -> None
     if not rows:
         return
     with writing_whole(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        names = dict.fromkeys(name for row in rows for name in row)
+        writer = csv.DictWriter(file, fieldnames=list(names), restval="nan")
         writer.writeheader()
         writer.writerows(rows)
 

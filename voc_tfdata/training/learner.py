@@ -23,7 +23,7 @@ class Learner:
     batch normalisation) is an operation of all hosts.
     """
 
-    model: keras.Model  # uint8 [B, S, S, 3] -> probabilities [B, C]
+    model: keras.Model  # uint8 [B, H, W, 3] -> probabilities [B, C]
     optimizer: keras.Optimizer  # built on the model's trainable variables
     train_step: TrainStep  # of make_train_step, for this model and optimizer
     class_names: tuple[str, ...]  # in the order of the model's outputs

@@ -9,6 +9,7 @@ numbers of history.csv; not of batches: to tell a loss after each step, the devi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,6 +41,7 @@ class Recorder:
         self._writer = tf.summary.create_file_writer(logs) if scalars else tf.summary.create_noop_writer()
         self._callbacks = callbacks if learner.is_chief else ()
         self._last: dict[str, float] = {}
+        self._began = time.monotonic()
 
     def __enter__(self) -> Recorder:
         self._tell("set_model", self._learner.model)
@@ -55,6 +57,7 @@ class Recorder:
         Args:
           epoch: counted from 1; callbacks count from 0, as Keras does.
         """
+        self._began = time.monotonic()
         self._tell("on_epoch_begin", epoch - 1)
 
     def record(self, state: RunState, row: dict[str, float]) -> None:
@@ -62,8 +65,9 @@ class Recorder:
 
         Args:
           state: of the run, changed in place.
-          row: the epoch's numbers.
+          row: the epoch's numbers; the seconds it took are added, its validation included, since the run was resumed.
         """
+        row = row | {"seconds": round(time.monotonic() - self._began, 3)}
         state.history.append(row)
         state.sums = [0.0] * len(state.sums)
         if self._learner.is_chief:

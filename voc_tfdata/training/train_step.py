@@ -38,7 +38,7 @@ def make_train_step(
       variables: what the step updates, of those that the optimizer was built with; by default all.
 
     Returns:
-      Function of (images uint8 [B, S, S, 3], labels float32 [B, C] of 1, 0, -1), or their per-replica values, that
+      Function of (images uint8 [B, H, W, 3], labels float32 [B, C] of 1, 0, -1), or their per-replica values, that
       returns float32 [4]: sum of the loss, cells that are right, cells counted (all before the update), images.
     """
     to_logits = with_logits(model)
