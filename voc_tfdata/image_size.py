@@ -42,7 +42,9 @@ def parse_size(text: str, *, least: int = 1) -> ImageSize:
         height, width = int(first), int(second if comma else first)
     except ValueError:
         raise ValueError(f"{text!r} is no size; it is one side in pixels (224), or height,width (192,320)") from None
-    return simplest(*read_size((height, width), least=least))
+    size = simplest(height, width)
+    read_size(size, least=least)
+    return size
 
 
 def simplest(height: int, width: int) -> ImageSize:

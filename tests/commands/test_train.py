@@ -227,7 +227,7 @@ def test_another_recipe_does_not_go_on_from_this_one(finished: Path) -> None:
     [
         (["--epoch=3"], "Unknown command line flag 'epoch'. Did you mean: epochs"),
         (["--monitor=val_map"], "val_loss|val_mAP"),
-        (["--image_size=31"], "31 is not integer >= 32"),
+        (["--image_size=31"], "image_size=31; each side must be 32 or more"),
         (["--learning_rate=0"], "--learning_rate=0.0; it must be a number above 0"),
         (["--learning_rate=nan"], "--learning_rate=nan"),
         (["--val_split=valid"], "no split 'valid' in"),

@@ -86,7 +86,9 @@ def test_the_backbone_rests_first_and_a_run_cut_at_any_step_goes_on_to_the_bit(f
 
 
 def test_images_that_are_no_squares_are_trained_on_and_make_a_run_of_their_own(folder: Path) -> None:
-    assert train(folder, "wide", "--image_size=32,48", "--max_steps=3").returncode == 0
+    begun = train(folder, "wide", "--image_size=32,48", "--max_steps=3", "--warmup_steps=4")
+    assert begun.returncode == 0
+    assert "--warmup_steps=4, and the run has 3 steps: it ends before the rate has risen to" in begun.stderr
     done = train(folder, "wide", "--image_size=32,48", "--epochs=1")
     assert done.returncode == 0 and "goes on after step 3" in done.stderr, done.stderr
     assert "(None, 32, 48, 3)" in done.stderr

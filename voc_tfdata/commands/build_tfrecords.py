@@ -89,7 +89,7 @@ def main(argv: list[str]) -> int:
     # Here, not on top: --help and a wrong flag answer without waiting for Pillow, lxml and numpy.
     from voc_tfdata.convert.build import build_records
     from voc_tfdata.devkit.image_formats import quiet_pillow
-    from voc_tfdata.records.describe import describe_manifest, describe_notices
+    from voc_tfdata.records.describe import count_of, describe_manifest, describe_notices
 
     quiet_pillow()
     report = build_records(
@@ -117,9 +117,11 @@ def main(argv: list[str]) -> int:
     )
     if report.warnings:
         where = f", all of them in {report.out_dir}/warnings.txt" if report.written else ""
-        print(f"{len(report.warnings)} warnings{where}\n{describe_notices(report.warnings)}", file=sys.stderr)
+        print(
+            f"{count_of(len(report.warnings), 'warning')}{where}\n{describe_notices(report.warnings)}", file=sys.stderr
+        )
     if report.skipped:
-        print(f"{len(report.skipped)} files left out:", file=sys.stderr)
+        print(f"{count_of(len(report.skipped), 'file')} left out:", file=sys.stderr)
         for err in report.skipped:
             print(f"  {err}", file=sys.stderr)
     print(describe_manifest(report.manifest))

@@ -19,7 +19,7 @@ from PIL import Image
 from voc_tfdata.commands.command_line import run_command
 from voc_tfdata.files import write_whole
 from voc_tfdata.records.card import draw_tiles, format_card, read_facts
-from voc_tfdata.records.describe import describe_manifest
+from voc_tfdata.records.describe import count_of, describe_manifest
 from voc_tfdata.records.manifest import Manifest, find_split, read_manifest
 from voc_tfdata.records.mirror import localize
 from voc_tfdata.records.tfrecord import iterate_ids
@@ -77,7 +77,11 @@ def print_faults(records_dir: Path, manifest: Manifest) -> int:
     for fault in faults:
         print(fault)
     total = sum(split.num_examples for split in manifest.splits.values())
-    print(f"{len(faults)} faults; build the records again" if faults else f"all {total:,} records are as written")
+    print(
+        f"{count_of(len(faults), 'fault')}; build the records again"
+        if faults
+        else f"all {total:,} records are as written"
+    )
     return 1 if faults else 0
 
 

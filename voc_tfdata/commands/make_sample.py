@@ -8,6 +8,8 @@ Nothing in it is a photograph: the 20 classes are drawn on made-up scenes. The s
 
 from __future__ import annotations
 
+import shlex
+
 from absl import flags, logging
 
 from voc_tfdata.commands.command_line import run_command
@@ -25,6 +27,9 @@ def main(argv: list[str]) -> None:
     root = make_sample_voc(argv[0], num_images=_NUM_IMAGES.value, seed=_SEED.value)
     megabytes = sum(path.stat().st_size for path in root.rglob("*.jpg")) / 1e6
     logging.info("%s: %d synthetic images, %.1f MB", root, _NUM_IMAGES.value, megabytes)
+    logging.info(
+        "next: build_tfrecords --voc_root=%s --out_dir=records --splits=train,val,test", shlex.quote(str(root))
+    )
 
 
 def run() -> None:

@@ -106,12 +106,20 @@ def _train(strategy: tf.distribute.Strategy, source: SplitSource) -> None:
         strategy.num_replicas_in_sync,
         learner.num_hosts,
     )
+    total_steps = min(settings.steps_per_epoch * settings.epochs, settings.max_steps or sys.maxsize)
+    if flag.WARMUP_STEPS.value >= total_steps:
+        logging.warning(
+            "--warmup_steps=%d, and the run has %d steps: it ends before the rate has risen to --learning_rate=%g",
+            flag.WARMUP_STEPS.value,
+            total_steps,
+            flag.LEARNING_RATE.value,
+        )
     learner.model.summary(print_fn=logging.info, line_length=100)
     rate = partial(
         learning_rate_at,
         peak=flag.LEARNING_RATE.value,
         warmup_steps=flag.WARMUP_STEPS.value,
-        total_steps=min(settings.steps_per_epoch * settings.epochs, settings.max_steps or sys.maxsize),
+        total_steps=total_steps,
         cosine_decay=flag.COSINE_DECAY.value,
     )
     callbacks = make_callbacks() if hosts.is_chief(strategy) else []

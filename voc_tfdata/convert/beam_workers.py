@@ -35,12 +35,13 @@ from voc_tfdata.quiet import quiet_start
 _TASKS_PER_ELEMENT = 4  # so many chunks of images (256) are one piece of work for a runner
 # What does the work of "DirectRunner". By that name Beam would first download another program, Prism.
 _DIRECT = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+_DASK = "apache_beam.runners.dask.dask_runner.DaskRunner"
 _LOCAL_RUNNERS = ("direct", "directrunner", "prismrunner")
 # Runners that Beam has, but not by these names.
 _RUNNERS = {
     "direct": _DIRECT,
     "directrunner": _DIRECT,
-    "daskrunner": "apache_beam.runners.dask.dask_runner.DaskRunner",
+    "daskrunner": _DASK,
 }
 T = TypeVar("T")
 R = TypeVar("R")
@@ -151,6 +152,8 @@ def _read_options(runner: str, options: Sequence[str]) -> Any:
     except (ValueError, ImportError, AttributeError) as err:
         extra = "; pip install 'voc_tfdata[dask]'" if "dask" in runner else ""
         raise ValueError(f"--runner={runner}: {err}{extra}") from err
+    if runner == _DASK and not any(option.startswith(("--dask_npart", "--dask_part")) for option in options):
+        options = [*options, "--dask_partition_size=1"]  # 128 pieces would be one task, and 32,768 images one worker's
     read = PipelineOptions([f"--runner={runner}", *options])
     if unknown := read.get_all_options(retain_unknown_options=True).keys() - PipelineOptions([]).get_all_options():
         raise ValueError(f"Beam knows no option --{', --'.join(sorted(unknown))}")

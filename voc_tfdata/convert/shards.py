@@ -26,6 +26,7 @@ from voc_tfdata.convert.worker_pool import Run
 from voc_tfdata.devkit.annotations import UnknownClassError
 from voc_tfdata.devkit.source_files import BadFileError
 from voc_tfdata.devkit.spill import Sorter
+from voc_tfdata.records.describe import count_of
 from voc_tfdata.records.facts import SplitFacts
 from voc_tfdata.records.manifest import Shard, Split
 from voc_tfdata.records.tfrecord import format_index, ids_name, index_name, shard_name
@@ -35,6 +36,7 @@ _COPY_BYTES = 1 << 20  # 1 MiB
 _SPARE_PARTS = 16  # part files kept to be written over
 _LOG_INTERVAL_S = 10.0
 _SHOWN_CLASSES = 50
+_SHOWN_FILES = 20  # of those with unknown classes: a class that the list lacks is in every other file
 
 
 class BadFilesError(ValueError):
@@ -47,9 +49,18 @@ class BadFilesError(ValueError):
         self.advice = advice
 
     def __str__(self) -> str:
-        lines = "\n".join(f"  {err}" for err in self.errors)
-        files = "bad file" if len(self.errors) == 1 else "bad files"
-        return f"{len(self.errors)} {files}, {self.what}:\n{lines}\n{self._list_unknown_classes()}{self.advice}"
+        files = count_of(len(self.errors), "bad file")
+        return f"{files}, {self.what}:\n{self._list_files()}{self._list_unknown_classes()}{self.advice}"
+
+    def _list_files(self) -> str:
+        lines, unknown = [], 0
+        for err in self.errors:
+            unknown += isinstance(err, UnknownClassError)
+            if not isinstance(err, UnknownClassError) or unknown <= _SHOWN_FILES:
+                lines.append(f"  {err}\n")
+        if unknown > _SHOWN_FILES:
+            lines.append(f"  and {count_of(unknown - _SHOWN_FILES, 'file')} more with unknown classes\n")
+        return "".join(lines)
 
     def _list_unknown_classes(self) -> str:
         names = Counter(n for err in self.errors if isinstance(err, UnknownClassError) for n in err.class_names)

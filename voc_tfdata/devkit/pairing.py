@@ -78,7 +78,9 @@ def find_picture(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
     if len(candidates) > 1:
         return _one_of_several(devkit.annotations[image_id][0], candidates, hint)
     picture = candidates[0]
-    if hint not in ("", image_id, picture.name) and _nfc(hint) not in (_nfc(image_id), _nfc(picture.name)):
+    # Another suffix than the image's is what a conversion of the images leaves behind, and names no other image.
+    named = stem_of(hint) if hint.lower().endswith(PICTURE_SUFFIXES) else hint
+    if hint not in ("", picture.name) and _nfc(named) != _nfc(image_id):
         xml = devkit.annotations[image_id][0]
         text = f"{xml.path}: <filename> is {hint!r}, the image of this stem is {picture.name!r}; used that"
         return FoundPicture(picture, (Notice("<filename> disagrees", text),))

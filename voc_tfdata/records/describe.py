@@ -56,6 +56,11 @@ def describe_notices(notices: Iterable[Notice]) -> str:
     return "\n".join(lines)
 
 
+def count_of(number: int, noun: str) -> str:
+    """Returns "1 file" or "1,200 files"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Returns a table in plain text: the first column left, the others right-justified."""
     widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
