@@ -40,7 +40,8 @@ def test_where_nothing_can_one_line_says_what_to_install(
     message = str(raised.value)
     assert message.startswith(f"{uri}: {uri.partition(':')[0]} addresses need {package}; here is tensorflow")
     assert f"Install it by: pip install {command}" in message and "\n" not in message
-    assert ("voc_tfdata[io]" in message) == (sys.version_info < (3, 13))
+    io_can = sys.version_info < (3, 13) and not uri.startswith(("gs", "az"))
+    assert ("voc_tfdata[io]" in message) == io_can
 
 
 def test_every_way_in_says_so(nothing_installed: None, tmp_path: Path) -> None:
@@ -57,8 +58,13 @@ def test_every_way_in_says_so(nothing_installed: None, tmp_path: Path) -> None:
             call()
 
 
-def test_google_storage_needs_nothing_but_tensorflow() -> None:
+def test_google_storage_needs_nothing_but_tensorflow_and_azure_never_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = {"gcsfs": False, "adlfs": True, "tensorflow_io": True}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *package: installed.get(name) or None)
     assert back_ends.find_back_end("gs://bucket/voc").__name__.endswith("tensorflow_files")  # type: ignore[attr-defined]
+    assert back_ends.find_back_end("az://account/box").__name__.endswith("fsspec_files")  # type: ignore[attr-defined]
+    installed["gcsfs"] = True
+    assert back_ends.find_back_end("gs://bucket/voc").__name__.endswith("fsspec_files")  # type: ignore[attr-defined]
 
 
 def test_each_test_of_a_server_talks_by_the_back_end_that_it_names(s3: S3) -> None:

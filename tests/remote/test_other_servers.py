@@ -120,7 +120,9 @@ def test_a_wrong_key_is_refused_access_and_said_nowhere(
     settings = os.environ["AZURE_STORAGE_CONNECTION_STRING"]
     wrong = "bWFya2VkLXNlY3JldA=="
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", settings.replace(AZURE_KEY, wrong))
-    with pytest.raises(PermissionError, match=f"^{uri}/a: access refused; set TF_AZURE_STORAGE_KEY or ") as raised:
+    with pytest.raises(
+        PermissionError, match=f"^{uri}/a: access refused; set AZURE_STORAGE_CONNECTION_STRING, "
+    ) as raised:
         remote_files.read_file(f"{uri}/a")
     assert wrong not in str(raised.value) + caplog.text
 

@@ -22,7 +22,7 @@ _S3_DEFAULTS = {
 _CREDENTIALS_HINTS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, to those of somebody who may",
     "gs": "log in by: gcloud auth application-default login",
-    "az": "set TF_AZURE_STORAGE_KEY or TF_AZURE_STORAGE_SAS",
+    "az": "set AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN",
     "http": "put user and password into ~/.netrc, or ask who runs the server",
     "https": "put user and password into ~/.netrc, or ask who runs the server",
 }

@@ -1,4 +1,4 @@
-"""Who reads and writes an address: TensorFlow with tensorflow-io where that loads, else fsspec's packages.
+"""Who reads and writes an address: TensorFlow with tensorflow-io where that loads and works, else fsspec's packages.
 
 back_end = find_back_end("s3://bucket/voc2012")        # says what to install where there is none
 back_end.read("s3://bucket/voc2012/manifest.json")
@@ -70,9 +70,16 @@ def find_back_end(uri: str) -> BackEnd:
 
 
 def _tensorflow_can(scheme: str) -> bool:
-    """Returns whether TensorFlow may know the scheme: gs:// by itself, the others by a tensorflow-io that fits."""
+    """Returns whether TensorFlow is to serve the scheme: by a tensorflow-io that fits, gs:// by itself.
+
+    gs:// where gcsfs is not installed: TensorFlow's own can be pointed at no emulator, and so was never tried. Never
+    az://: tensorflow-io 0.37.1 uploads no empty file, calls a missing or refused file an internal error, and raises
+    what is no tf.errors.OpError where no server answers.
+    """
+    if scheme == "az":
+        return False
     if scheme == "gs":
-        return True
+        return importlib.util.find_spec("gcsfs") is None
     try:
         installed = importlib.metadata.version("tensorflow")
     except importlib.metadata.PackageNotFoundError:  # a build of it under another name
@@ -90,7 +97,8 @@ def _what_to_install(uri: str) -> str:
 
     package, extra = _PACKAGES[scheme_of(uri)]
     command = f"pip install 'voc_tfdata[{extra}]'" if extra else f"pip install {package}"
-    old = " (or 'voc_tfdata[io]', tensorflow-io with TensorFlow 2.17)" if sys.version_info < (3, 13) else ""
+    io_can = scheme_of(uri) not in ("az", "gs") and sys.version_info < (3, 13)
+    old = " (or 'voc_tfdata[io]', tensorflow-io with TensorFlow 2.17)" if io_can else ""
     return (
         f"{uri}: {scheme_of(uri)} addresses need {package}; here is {found('tensorflow')}, {found('tensorflow-io')}, "
         f"{found(package)}. Install it by: {command}{old}, or copy the records to a local folder"

@@ -78,7 +78,7 @@ def _open(uri: str) -> tuple[Any, str]:
         return _s3(_environment("AWS_", "S3_")), rest
     if scheme == "az":  # az://account/container/path, as tensorflow-io has it
         account, _, path = rest.partition("/")
-        return _azure(account.partition(".")[0], _environment("AZURE_", "TF_AZURE_")), path
+        return _azure(account.partition(".")[0], _environment("AZURE_")), path
     if scheme == "hdfs":
         return _hdfs(bucket_of(uri)), f"/{rest.partition('/')[2]}"
     return (_google(_environment("GOOGLE_", "STORAGE_")), rest) if scheme == "gs" else (_http(), uri)
@@ -124,15 +124,16 @@ def _azure(account: str, environment: tuple[tuple[str, str], ...]) -> Any:
     if "AZURE_STORAGE_CONNECTION_STRING" in settings:
         file_system = adlfs.AzureBlobFileSystem(connection_string=settings["AZURE_STORAGE_CONNECTION_STRING"], **own)
     else:
-        key = settings.get("TF_AZURE_STORAGE_KEY") or settings.get("AZURE_STORAGE_ACCOUNT_KEY")
-        token = settings.get("TF_AZURE_STORAGE_SAS") or settings.get("AZURE_STORAGE_SAS_TOKEN")
         file_system = adlfs.AzureBlobFileSystem(
-            account_name=account, account_key=key, sas_token=token, anon=False, **own
+            account_name=account,
+            account_key=settings.get("AZURE_STORAGE_ACCOUNT_KEY"),
+            sas_token=settings.get("AZURE_STORAGE_SAS_TOKEN"),
+            anon=False,
+            **own,
         )
     policy = getattr(getattr(file_system.service_client, "_config", None), "retry_policy", None)
-    if (
-        policy is not None
-    ):  # there is no public way; with its own four tries of 15 s and more a dead server takes minutes
+    # There is no public way; with its own four tries of 15 s and more a dead server takes minutes.
+    if policy is not None:
         policy.total_retries = 0
     return file_system
 
