@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from voc_tfdata.evaluation.average_precision import average_precision, mean_average_precision
     from voc_tfdata.evaluation.predictions import evaluate
     from voc_tfdata.model.networks import build_model
+    from voc_tfdata.model.trained_model import load_model, save_model
     from voc_tfdata.model.vgg16 import build_vgg16
     from voc_tfdata.pipeline.dataset import epoch_steps, eval_dataset, read_examples, train_dataset
     from voc_tfdata.pipeline.preview import preview
@@ -39,12 +40,14 @@ __all__ = [
     "epoch_steps",
     "eval_dataset",
     "evaluate",
+    "load_model",
     "mean_average_precision",
     "parse_example",
     "positive_weights",
     "preview",
     "read_examples",
     "read_manifest",
+    "save_model",
     "train_dataset",
     "verify_records",
 ]
@@ -60,12 +63,14 @@ _MODULE_OF = {
     "epoch_steps": "pipeline.dataset",
     "eval_dataset": "pipeline.dataset",
     "evaluate": "evaluation.predictions",
+    "load_model": "model.trained_model",
     "mean_average_precision": "evaluation.average_precision",
     "parse_example": "records.examples",
     "positive_weights": "training.keras_losses",
     "preview": "pipeline.preview",
     "read_examples": "pipeline.dataset",
     "read_manifest": "records.manifest",
+    "save_model": "model.trained_model",
     "train_dataset": "pipeline.dataset",
     "verify_records": "records.verify",
 }

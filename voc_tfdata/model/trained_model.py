@@ -46,7 +46,16 @@ class TrainedModel(NamedTuple):
 def save_model(
     path: str | Path, model: keras.Model, class_names: Sequence[str], *, resize: str, weights: str = "none"
 ) -> None:
-    """Writes a model with its class names under a temporary name and renames it.
+    """Writes a model with what `voc_tfdata evaluate`, `predict` and `export` must know of it.
+
+    Keras reads the file, too. It is written under a temporary name and renamed.
+
+    Args:
+      path: of the file, ending in .keras.
+      model: uint8 or float [B, H, W, 3] RGB, 0..255, to probabilities [B, C].
+      class_names: of its C outputs, in their order.
+      resize: as eval_dataset had it for the images that it was trained on.
+      weights: that it started from: "none", "imagenet" or a file's name.
 
     Raises:
       ValueError: class_names does not fit the model's outputs.
@@ -61,7 +70,10 @@ def save_model(
 
 
 def load_model(path: str | Path) -> TrainedModel:
-    """Returns a model written by save_model.
+    """Returns a model written by save_model, with its class_names, resize, weights and image_size (height, width).
+
+    Args:
+      path: of the file, e.g. best.keras of a run.
 
     Raises:
       FileNotFoundError: no such file.
@@ -77,7 +89,7 @@ def load_model(path: str | Path) -> TrainedModel:
     except KeyError as err:
         raise ValueError(
             f"{path} holds no {_MEMBER} (class names): it was not written by voc_tfdata train; write a model of your "
-            "own by voc_tfdata.model.trained_model.save_model(path, model, class_names, resize='bilinear')"
+            "own by voc_tfdata.save_model(path, model, class_names, resize='bilinear')"
         ) from err
     try:
         fields = json.loads(text)
