@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import struct
 import warnings
 import zlib
@@ -262,7 +263,31 @@ def with_stray_bytes(data: bytes, marker: bytes, count: int = 5) -> bytes:
     return data[:at] + b"\x11" * count + data[at:]
 
 
-@pytest.mark.parametrize("marker", [b"\xff\xdb", b"\xff\xc4", b"\xff\xda", b"\xff\xd9"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_codes_left_over_behind_the_image_tell_of_damage_but_padding_does_not(progressive):
+    data = encode(draw_noise(), "JPEG", progressive=progressive)
+    for left in (b"\x11", b"\x11\x22", bytes(99)):  # as encoders leave them
+        odd = data[:-2] + left + b"\xff\xd9"
+        assert load(odd).jpeg == odd
+    assert load(odd).changes == (ODD,)  # the decoder itself passes over fewer
+    for left in (b"\x11" * 12, bytes(98) + b"\x01"):
+        with pytest.raises(BadFileError, match="damaged JPEG .*extraneous bytes before marker 0xd9"):
+            load(data[:-2] + left + b"\xff\xd9")
+
+
+def test_flipped_bits_that_can_be_seen_are_found_where_codes_are_left_over():
+    whole = encode(draw_noise(200, 160), "JPEG", quality=80)
+    start, draw = whole.index(b"\xff\xda") + 14, random.Random(0)
+    for _ in range(200):
+        data, at = bytearray(whole), draw.randrange(start, len(whole) - 2)
+        data[at] ^= 1 << draw.randrange(8)
+        try:
+            assert load(bytes(data)).changes == ()  # no such file is called odd
+        except BadFileError:
+            pass
+
+
+@pytest.mark.parametrize("marker", [b"\xff\xdb", b"\xff\xc4", b"\xff\xda"])
 @pytest.mark.parametrize("progressive", [False, True])
 def test_stray_bytes_before_a_marker_lose_nothing_and_stay(marker, progressive):
     data = with_stray_bytes(encode(draw_noise(), "JPEG", progressive=progressive), marker, 99)

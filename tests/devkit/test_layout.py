@@ -69,6 +69,12 @@ def test_no_annotations_are_left_out_beside_folders_of_splits(
 def test_named_folders_win(tmp_path: Path) -> None:
     make(tmp_path, "Annotations/a.xml", "JPEGImages/a.jpg", "other/a.jpg")
     assert find_layout(tmp_path, images_dir="other").places == (Place("Annotations", "other"),)
+    (tmp_path / "mine" / "aNNotations").mkdir(parents=True)
+    (tmp_path / "mine" / "Bilder").mkdir()
+    assert find_layout(tmp_path / "mine", images_dir="Bilder").places == (Place("aNNotations", "Bilder"),)
+    (tmp_path / "flat" / "photos").mkdir(parents=True)
+    (tmp_path / "flat" / "a.XML").touch()
+    assert find_layout(tmp_path / "flat", images_dir="photos").places == (Place(".", "photos"),)
     with pytest.raises(FileNotFoundError, match="no folder .*/nowhere; --voc_root wants"):
         find_layout(tmp_path, annotations_dir="nowhere")
 

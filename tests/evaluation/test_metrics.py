@@ -211,6 +211,7 @@ def test_an_unlearnt_a_collapsed_and_a_diverged_network_are_told_apart():
     assert metrics.describe_collapse(0.693, 0.2).startswith("unlearnt: the network answers 0.5")
     assert metrics.describe_collapse(0.22, 0.2).startswith("collapsed: the network learnt the class frequencies")
     assert metrics.describe_collapse(2.1, 0.2).startswith("diverged: the loss, 2.1, is 10.5 times that of the class")
+    assert metrics.describe_collapse(0.6678, 0.341).startswith("unlearnt: the loss is 0.668, and the class frequencies")
     assert metrics.describe_collapse(2.1, None).startswith("collapsed: the network does not look at the images")
     for loss in (0.22, 2.1):
         assert "--learning_rate" in metrics.describe_collapse(loss, 0.2)

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -6,7 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import voc_tfdata
 from tests.devkit_fixture import draw_noise, draw_quarters, encode, sample, write_devkit
+from tests.paths import ROOT
 from tests.tiny_model import build_tiny_model, build_tiny_trained, make_batches
 from voc_tfdata.convert.build import build_records
 from voc_tfdata.evaluation.predictions import evaluate
@@ -36,6 +40,26 @@ def test_it_is_a_keras_file_that_keras_reads(tmp_path: Path) -> None:
     save_model(tmp_path / "best.keras", model, ("cat", "dog"), resize="bilinear")
     images, _ = make_batches(1)
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "best.keras")(images[0]), model(images[0]))
+
+
+def test_a_compiled_model_of_ones_own_loop_is_read_in_another_process(tmp_path: Path) -> None:
+    model = build_tiny_model()
+    metrics = [voc_tfdata.MaskedBinaryAccuracy()]
+    model.compile("adam", loss=voc_tfdata.MaskedBinaryCrossentropy(), metrics=metrics)
+    model.fit(*make_batches(1)[0], verbose=0)
+    voc_tfdata.save_model(tmp_path / "best.keras", model, ("cat", "dog"), resize="pad")
+    code = "import sys, voc_tfdata; trained = voc_tfdata.load_model(sys.argv[1]); print(trained.class_names)"
+    command = [sys.executable, "-W", "error::UserWarning", "-c", code, str(tmp_path / "best.keras")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "('cat', 'dog')\n", done.stderr
+
+
+def test_what_the_file_cannot_say_is_refused(tmp_path: Path) -> None:
+    model = build_tiny_model()
+    with pytest.raises(ValueError, match="resize='nearest'; it is one of: bilinear, antialias, pad"):
+        save_model(tmp_path / "best.keras", model, ("cat", "dog"), resize="nearest")
+    with pytest.raises(ValueError, match="m2: the name of a model's file ends in .keras"):
+        save_model(tmp_path / "m2", model, ("cat", "dog"), resize="pad")
 
 
 def test_class_names_must_fit_the_outputs(tmp_path: Path) -> None:

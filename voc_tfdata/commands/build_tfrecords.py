@@ -116,7 +116,7 @@ def main(argv: list[str]) -> int:
         subfolders=_SUBFOLDERS.value,
     )
     if report.warnings:
-        where = f", all of them in {report.out_dir}/warnings.txt" if report.written else ""
+        where = f", in {report.out_dir}/warnings.txt" if report.written else ""
         print(
             f"{count_of(len(report.warnings), 'warning')}{where}\n{describe_notices(report.warnings)}", file=sys.stderr
         )

@@ -39,7 +39,8 @@ def main(argv: list[str]) -> int:
         else:
             difference = write_network(trained, _OUT_DIR.value, kind=_FORMAT.value)
             height, width = trained.image_size
-            told = f"images (float32 [N, {height}, {width}, 3], RGB 0 to 255, resize={trained.resize}; at most "
+            number = "1" if _FORMAT.value == "tflite" else "N"
+            told = f"images (float32 [{number}, {height}, {width}, 3], RGB 0 to 255, resize={trained.resize}; at most "
             told += f"{difference:.1g} from the Keras model)"
     logging.set_verbosity(verbosity)
     logging.info("%s: %s -> probability of %s", _OUT_DIR.value, told, ", ".join(trained.class_names))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,8 @@ from voc_tfdata.training.monitors import MONITORS, is_better
 from voc_tfdata.version import __version__
 
 if TYPE_CHECKING:
+    import keras
+
     from voc_tfdata.model.trained_model import TrainedModel
 
 _OUTPUTS = {
@@ -116,14 +118,15 @@ def describe_checkpoint(
     checkpoint: str | Path, trained: TrainedModel, history: Mapping[str, Sequence[float]]
 ) -> dict[str, str]:
     """Returns what a report says of a model: what its file tells, and the history of the run beside it."""
-    layers = [layer.__class__.__name__ for layer in trained.model.layers]
+    layers = list(_list_layers(trained.model))
+    mixed = {layer.dtype_policy.name for layer in layers if layer.dtype_policy.name.startswith("mixed")}
     facts = {
         "checkpoint": str(checkpoint),
         "model": f"{trained.model.name}, {trained.model.count_params():,} parameters",
         "images": f"{trained.image_size[0]} x {trained.image_size[1]} pixels, resize={trained.resize}",
         "weights at the start": trained.weights,
-        "batch_norm": str("BatchNormalization" in layers),
-        "precision": trained.model.layers[-3].dtype_policy.name if len(layers) > 2 else "unknown",
+        "batch_norm": str("BatchNormalization" in [layer.__class__.__name__ for layer in layers]),
+        "precision": ", ".join(sorted(mixed)) or "float32",
     }
     monitor = find_monitor(Path(checkpoint).parent)
     best: float | None = None
@@ -134,6 +137,12 @@ def describe_checkpoint(
     if history.get("seconds") and math.isfinite(seconds := sum(history["seconds"])):
         facts["trained for"] = f"{timedelta(seconds=math.ceil(seconds))} (h:min:s), validation included"
     return facts | {"evaluated": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, voc_tfdata {__version__}"}
+
+
+def _list_layers(model: keras.Model) -> Iterator[keras.Layer]:
+    """Yields the layers of a model, those of the models in it included."""
+    for layer in model.layers:
+        yield from _list_layers(layer) if hasattr(layer, "layers") else (layer,)
 
 
 def find_monitor(run_folder: Path) -> str:

@@ -118,8 +118,9 @@ def find_thresholds(text: str, checkpoint: str, class_names: Sequence[str]) -> l
         return [0.5 if best.get(name) is None else float(best[name]) for name in class_names]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
         raise ValueError(
-            f"--threshold=best: {path} holds no thresholds ({err!r}); write it by voc_tfdata evaluate "
-            f"--checkpoint={checkpoint} --out_dir={path.parent} --overwrite, or give a number"
+            f"--threshold=best: no thresholds in {path}, the report beside the checkpoint; give a number, or write it "
+            f"by voc_tfdata evaluate --checkpoint={checkpoint} --records=RECORDS --out_dir={path.parent}"
+            f"{' --overwrite' if path.exists() else ''}"
         ) from err
 
 
@@ -174,7 +175,7 @@ def describe_scores(row: Sequence[float], class_names: Sequence[str], predicted:
     if predicted:
         return ", ".join(f"{name} {scores[name]:.2f}" for name in predicted)
     likeliest = max(class_names, key=scores.__getitem__)
-    return f"nothing above the threshold ({likeliest} {scores[likeliest]:.2f})"
+    return f"nothing above the threshold ({likeliest} {scores[likeliest]:.3f})"
 
 
 def run() -> None:

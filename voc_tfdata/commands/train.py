@@ -85,17 +85,20 @@ def run() -> None:
 
 def _train(strategy: tf.distribute.Strategy, source: SplitSource) -> None:
     from voc_tfdata.training import hosts
-    from voc_tfdata.training.loop import train
+    from voc_tfdata.training.loop import refuse_finished, train
     from voc_tfdata.training.optimizers import learning_rate_at
-    from voc_tfdata.training.run_folder import prepare_folder
+    from voc_tfdata.training.run_folder import FLAGS_NAME, prepare_folder
     from voc_tfdata.training.stopping import stop_on_signals
 
     identity = _resolve_flags(strategy, source)
     _tell_changes()
-    text = flag.format_flags()
-    out_dir = prepare_folder(flag.OUT_DIR.value, identity, strategy, flags_text=text, resume=flag.RESUME.value)
+    settings, out_dir = loop_settings(strategy, source), Path(flag.OUT_DIR.value)
+    check = partial(refuse_finished, settings=settings, out_dir=out_dir)
+    prepare_folder(out_dir, identity, strategy, check=check, resume=flag.RESUME.value)
     learner = build_learner(strategy, source)
-    settings = loop_settings(strategy, source)
+    callbacks = make_callbacks() if hosts.is_chief(strategy) else []
+    if hosts.is_chief(strategy):  # when all that can be wrong with the flags has been found
+        write_whole(out_dir / FLAGS_NAME, flag.format_flags())
     if hosts.is_chief(strategy) and not (out_dir / "batch.png").exists():
         write_whole(out_dir / "batch.png", draw_first_images())
     logging.info(
@@ -122,7 +125,6 @@ def _train(strategy: tf.distribute.Strategy, source: SplitSource) -> None:
         total_steps=total_steps,
         cosine_decay=flag.COSINE_DECAY.value,
     )
-    callbacks = make_callbacks() if hosts.is_chief(strategy) else []
     with stop_on_signals() as stop:
         train(
             learner,

@@ -169,9 +169,14 @@ def check_flags() -> None:
             f"--weights={WEIGHTS.value} --batch_norm: these weights are of VGG16 without it; leave one out"
         )
     if BATCH_NORM.value and MODEL.value != "vgg16":
-        raise ValueError(f"--batch_norm is an option of vgg16; {MODEL.value} has its own")
+        raise ValueError(
+            f"--batch_norm is an option of vgg16; {MODEL.value} has its own: add --nobatch_norm if a recipe has set it"
+        )
     if FREEZE_EPOCHS.value and WEIGHTS.value == "none":
-        raise ValueError(f"--freeze_epochs={FREEZE_EPOCHS.value} would freeze weights that are random; give --weights")
+        raise ValueError(
+            f"--freeze_epochs={FREEZE_EPOCHS.value} would freeze weights that are random; give --weights, or "
+            "--freeze_epochs=0 if a recipe has set it"
+        )
     if not EVAL_ONLY.value:
         find_cluster(STRATEGY.value)
     if CHECKPOINT.value and not EVAL_ONLY.value:

@@ -62,11 +62,14 @@ def build_learner(strategy: tf.distribute.Strategy, source: SplitSource) -> Lear
 
 
 def _build_model(strategy: tf.distribute.Strategy, counts: LabelCounts) -> tuple[keras.Model, keras.Optimizer]:
+    import keras
+
     from voc_tfdata.model.networks import build_model, find_backbone
     from voc_tfdata.model.vgg16 import set_prior
     from voc_tfdata.training.losses import class_frequencies
     from voc_tfdata.training.optimizers import build_optimizer
 
+    keras.utils.set_random_seed(flag.SEED.value % 2**32)  # for the layers that get no seed of their own
     with strategy.scope():
         model = build_model(
             flag.MODEL.value,

@@ -97,22 +97,33 @@ def _is_vocs(places: tuple[Place, ...]) -> bool:
 
 
 def _named_layout(path: Path, annotations_dir: str, images_dir: str) -> Layout:
-    known = _places_in(path)
-    annotations = annotations_dir or (known[0].annotations if known else "")
-    images = images_dir or (known[0].images if known else annotations)
+    folders = _folders_in(path) if path.is_dir() else {}
+    usual_annotations, usual_images = (_first(folders, names) for names in (_ANNOTATIONS, _IMAGES))
+    beside = "." if any(path.glob("*.[xX][mM][lL]")) else images_dir
+    annotations = annotations_dir or usual_annotations or beside
+    images = images_dir or usual_images or annotations_dir
     for name in (annotations, images):
-        if not name or not (path / name).is_dir():
+        if not (path / name).is_dir():
             raise FileNotFoundError(f"no folder {path / name}; {_HINT}")
     return Layout(path, (Place(annotations, images),))
+
+
+def _folders_in(path: Path) -> dict[str, str]:
+    """Returns {name in lower case: name} of the folders in path."""
+    return {entry.name.casefold(): entry.name for entry in sorted(path.iterdir(), reverse=True) if entry.is_dir()}
+
+
+def _first(folders: dict[str, str], names: tuple[str, ...]) -> str:
+    """Returns the first of the folders that has one of these names; "" where none has."""
+    return next((folders[name] for name in names if name in folders), "")
 
 
 def _places_in(path: Path, *, splits: bool = True) -> tuple[Place, ...]:
     """Returns the places of a folder that has one of the known layouts, of the last one only with `splits`, else ()."""
     if not path.is_dir():
         return ()
-    folders = {entry.name.casefold(): entry.name for entry in sorted(path.iterdir(), reverse=True) if entry.is_dir()}
-    annotations = next((folders[name] for name in _ANNOTATIONS if name in folders), None)
-    images = next((folders[name] for name in _IMAGES if name in folders), None)
+    folders = _folders_in(path)
+    annotations, images = _first(folders, _ANNOTATIONS), _first(folders, _IMAGES)
     if annotations and images:
         return (Place(annotations, images),)
     if annotations or images:

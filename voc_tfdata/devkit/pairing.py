@@ -82,7 +82,8 @@ def find_picture(devkit: Devkit, image_id: str, hint: str) -> FoundPicture:
     named = stem_of(hint) if hint.lower().endswith(PICTURE_SUFFIXES) else hint
     if hint not in ("", picture.name) and _nfc(named) != _nfc(image_id):
         xml = devkit.annotations[image_id][0]
-        text = f"{xml.path}: <filename> is {hint!r}, the image of this stem is {picture.name!r}; used that"
+        told = hint.removeprefix(sub_folder)
+        text = f"{xml.path}: <filename> is {told!r}, the image of this stem is {picture.name!r}; used that"
         return FoundPicture(picture, (Notice("<filename> disagrees", text),))
     return FoundPicture(picture)
 

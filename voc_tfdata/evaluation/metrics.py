@@ -14,9 +14,8 @@ from voc_tfdata.evaluation.labels import Floats, Ints, check_labels_and_scores, 
 
 PROBABILITY_CLIP = 1e-7  # as keras.backend.epsilon(): no logarithm of 0
 COLLAPSE_STD = 1e-3  # VGG16 from scratch that learnt the class frequencies only shows about 1e-5
-_COLLAPSE_ADVICE = (
-    "flags that help: --batch_norm --learning_rate=1e-4 --warmup_steps=500 (or --flagfile=flags/voc_scratch.flags)"
-)
+_COLLAPSE_ADVICE = "what helps: --learning_rate=1e-4 --warmup_steps=500, and with vgg16 --batch_norm"
+_AS_FREQUENCIES = 1.2  # times the loss that the class frequencies alone give, at most, where they are what was learnt
 _DIVERGED = 1.5  # times the loss that the class frequencies alone give
 _UNLEARNT = 0.02  # nats about ln 2, which answering 0.5 everywhere gives
 
@@ -60,7 +59,7 @@ def prediction_spread(y_score: npt.ArrayLike) -> float:
 def is_collapsed(y_score: npt.ArrayLike, *, threshold: float = COLLAPSE_STD) -> bool:
     """Returns whether all images get the same prediction: no class spreads by `threshold` or more over images.
 
-    That is a network which learnt the class frequencies and nothing else. One image alone tells nothing: False.
+    describe_collapse says what became of such a network. One image alone tells nothing: False.
 
     Raises:
       ValueError: y_score is not [N, C] with N, C >= 1, or holds NaN.
@@ -84,6 +83,11 @@ def describe_collapse(loss: float | None, prior_loss: float | None) -> str:
         return (
             f"diverged: the loss, {loss:.3g}, is {loss / prior_loss:.1f} times that of the class frequencies alone; "
             "lower --learning_rate, or set --clip_norm=1 or --warmup_steps=500"
+        )
+    if loss > _AS_FREQUENCIES * prior_loss:
+        return (
+            f"unlearnt: the loss is {loss:.3g}, and the class frequencies alone give {prior_loss:.3g}; train it "
+            "longer, or with a higher --learning_rate"
         )
     return f"collapsed: the network learnt the class frequencies and nothing else; {_COLLAPSE_ADVICE}"
 

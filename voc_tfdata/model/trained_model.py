@@ -23,6 +23,7 @@ import tensorflow as tf
 from voc_tfdata.classes import check_class_names
 from voc_tfdata.files import writing_whole
 from voc_tfdata.image_size import ImageSize, read_size
+from voc_tfdata.pipeline.arguments import check_choices
 from voc_tfdata.pipeline.transforms import decode_jpeg, resize_image
 
 _MEMBER = "voc_tfdata.json"
@@ -58,9 +59,12 @@ def save_model(
       weights: that it started from: "none", "imagenet" or a file's name.
 
     Raises:
-      ValueError: class_names does not fit the model's outputs.
+      ValueError: class_names does not fit the model's outputs, there is no such resize, or path has another suffix.
       OSError: the file cannot be written.
     """
+    check_choices(resize=resize)
+    if Path(path).suffix != ".keras":
+        raise ValueError(f"{path}: the name of a model's file ends in .keras")
     names = check_class_names(class_names, model.output_shape[-1])
     facts = {"class_names": names, "resize": resize, "weights": weights}
     with writing_whole(path) as temporary:  # its suffix is that of path: Keras goes by it
@@ -96,7 +100,8 @@ def load_model(path: str | Path) -> TrainedModel:
         names, resize = tuple(map(str, fields["class_names"])), str(fields["resize"])
     except (ValueError, KeyError, TypeError, RecursionError) as err:
         raise ValueError(f"{path}: its {_MEMBER} is damaged ({err!r}); take another checkpoint") from err
-    model = keras.saving.load_model(path, safe_mode=True)
+    # Not compiled: a loss and an optimizer of the user's own are nothing that predicting needs, or that is known here.
+    model = keras.saving.load_model(path, safe_mode=True, compile=False)
     broken = [weight.path for weight in model.weights if not np.isfinite(keras.ops.convert_to_numpy(weight)).all()]
     if broken:
         raise ValueError(f"{path}: its weights hold NaN or infinity ({broken[0]}): it predicts nothing; train again")

@@ -61,11 +61,12 @@ def check_ranges(*, start_step: int, seed: int, color_jitter: float) -> None:
     check_whole(start_step=start_step, seed=seed)
     if isinstance(color_jitter, str) or not hasattr(color_jitter, "__float__"):
         raise TypeError(f"color_jitter={color_jitter!r} is of type {type(color_jitter).__name__}; it must be a number")
-    if start_step < 0 or not -(2**63) <= seed < 2**63 or not 0 <= color_jitter <= 1:
-        raise ValueError(
-            f"start_step={start_step} must be 0 or more, seed={seed} must fit 64 bits, "
-            f"color_jitter={color_jitter} must be 0 to 1"
-        )
+    if start_step < 0:
+        raise ValueError(f"start_step={start_step}; it must be 0 or more")
+    if not -(2**63) <= seed < 2**63:
+        raise ValueError(f"seed={seed}; it must fit 64 bits")
+    if not 0 <= color_jitter <= 1:
+        raise ValueError(f"color_jitter={color_jitter}; it must be 0 to 1")
 
 
 def check_choices(**chosen: str) -> None:

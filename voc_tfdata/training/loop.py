@@ -165,14 +165,19 @@ def judge_epoch(
     return row
 
 
-def _restore(saver: RunSaver, settings: LoopSettings, out_dir: Path) -> RunState:
-    """Returns the state to begin with, that of a run that is to go on, or a new one."""
-    state = saver.restore()
+def refuse_finished(state: RunState, settings: LoopSettings, out_dir: Path) -> None:
+    """Raises ValueError for a run that is to go on from its end, and kept nothing to do so."""
     if not state.variables_kept and not _why_stop(state, settings):
         raise ValueError(
             f"{out_dir}: this run was finished after step {state.step}, and its state was not kept; take another "
             "--out_dir, or start anew with --resume=false, and with --keep_state to go on later"
         )
+
+
+def _restore(saver: RunSaver, settings: LoopSettings, out_dir: Path) -> RunState:
+    """Returns the state to begin with, that of a run that is to go on, or a new one."""
+    state = saver.restore()
+    refuse_finished(state, settings, out_dir)
     if state.step:
         logging.info("goes on after step %d, in epoch %d", state.step, state.step // settings.steps_per_epoch + 1)
     return state

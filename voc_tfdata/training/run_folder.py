@@ -1,6 +1,6 @@
 """A training run's out_dir: fit to start in, or the state of this very run to go on from; the state as one file.
 
-    out_dir = prepare_folder("runs/a", identity, strategy, flags_text="--epochs=20\n", resume=True)
+    prepare_folder("runs/a", identity, strategy, check=..., resume=True)
     save_state("runs/a/state.npz", state, variables, identity)
     state = load_state("runs/a/state.npz", variables, identity)     # sets the variables too
 
@@ -16,7 +16,7 @@ import shutil
 import socket
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from absl import logging
 
-from voc_tfdata.files import format_bytes, locked, sync_file, write_whole, writing_whole
+from voc_tfdata.files import format_bytes, locked, sync_file, writing_whole
 from voc_tfdata.training import hosts
 
 STATE_NAME = "state.npz"
@@ -61,16 +61,16 @@ def prepare_folder(
     identity: Mapping[str, object],
     strategy: tf.distribute.Strategy,
     *,
-    flags_text: str,
+    check: Callable[[RunState], None],
     resume: bool,
-) -> Path:
-    """Returns out_dir, with flags.txt in it. With several hosts only the chief touches it, and all come to one answer.
+) -> None:
+    """Makes out_dir, if it is fit to go on in. With several hosts only the chief touches it; all come to one answer.
 
     Args:
       out_dir: local folder; the chief's.
       identity: what makes it this run and no other, see save_state.
       strategy: of devices.choose_strategy.
-      flags_text: content of flags.txt.
+      check: raises ValueError for the state of this run that cannot be gone on from.
       resume: whether to go on from a state in it; else what an earlier run left is deleted.
 
     Raises:
@@ -79,12 +79,12 @@ def prepare_folder(
     """
     out_dir = Path(out_dir)
     if hosts.count_hosts(strategy) == 1:
-        _prepare(out_dir, identity, flags_text=flags_text, resume=resume)
-        return out_dir
+        _prepare(out_dir, identity, check=check, resume=resume)
+        return
     problem = ""
     if hosts.is_chief(strategy):
         try:
-            _prepare(out_dir, identity, flags_text=flags_text, resume=resume)
+            _prepare(out_dir, identity, check=check, resume=resume)
         except (ValueError, OSError) as err:
             problem = str(err)
     problem, wanted = hosts.broadcast([problem, dict(identity)], strategy)
@@ -97,10 +97,9 @@ def prepare_folder(
     ]
     if differences:
         raise ValueError(f"the first host runs another command: {'; '.join(differences)}; start all with the same")
-    return out_dir
 
 
-def _prepare(out_dir: Path, identity: Mapping[str, object], *, flags_text: str, resume: bool) -> None:
+def _prepare(out_dir: Path, identity: Mapping[str, object], *, check: Callable[[RunState], None], resume: bool) -> None:
     if not resume:
         for name in (
             STATE_NAME,
@@ -110,10 +109,9 @@ def _prepare(out_dir: Path, identity: Mapping[str, object], *, flags_text: str, 
         ):  # the state first: a run without it is not gone on with
             (out_dir / name).unlink(missing_ok=True)
         shutil.rmtree(out_dir / TENSORBOARD_NAME, ignore_errors=True)
-    else:
-        find_state(out_dir / STATE_NAME, identity)
+    elif path := find_state(out_dir / STATE_NAME, identity):
+        check(read_state(path, 0, identity)[0])
     out_dir.mkdir(parents=True, exist_ok=True)
-    write_whole(out_dir / FLAGS_NAME, flags_text)
 
 
 class DamagedStateError(ValueError):
