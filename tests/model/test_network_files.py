@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.devkit_fixture import draw_noise, encode
+from tests.paths import ROOT
 from tests.tiny_model import build_tiny_trained
 from voc_tfdata.model import network_files
 from voc_tfdata.model.network_files import write_network
+from voc_tfdata.model.trained_model import predict_jpegs
 
 
 @pytest.mark.parametrize("kind", ["tflite", "onnx"])
@@ -49,3 +53,16 @@ def test_one_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypatch: 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="exists already"):
         write_network(build_tiny_trained(), tmp_path, kind="tflite")
+
+
+def test_the_code_of_evaluating_md_answers_as_predict_does(tmp_path: Path) -> None:
+    text = (ROOT / "docs/evaluating.md").read_text(encoding="utf-8")
+    (code,) = [block for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S) if "Interpreter" in block]
+    trained = build_tiny_trained()
+    write_network(trained, tmp_path / "out", kind="tflite")
+    jpeg = encode(draw_noise(90, 70), "JPEG", quality=95)
+    (tmp_path / "a.jpg").write_bytes(jpeg)
+    code = code.replace("a.jpg", f"{tmp_path}/a.jpg").replace("exported", f"{tmp_path}/out")
+    names = {"tf": tf}
+    exec(code.replace("(224, 224)", str(trained.image_size)), names)
+    np.testing.assert_allclose(names["scores"], predict_jpegs(trained, [jpeg])[0], atol=1e-5)

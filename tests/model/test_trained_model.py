@@ -46,7 +46,8 @@ def test_a_compiled_model_of_ones_own_loop_is_read_in_another_process(tmp_path: 
     model = build_tiny_model()
     metrics = [voc_tfdata.MaskedBinaryAccuracy()]
     model.compile("adam", loss=voc_tfdata.MaskedBinaryCrossentropy(), metrics=metrics)
-    model.fit(*make_batches(1)[0], verbose=0)
+    images, labels = make_batches(1)
+    model.fit(images[0], labels[0], verbose=0)
     voc_tfdata.save_model(tmp_path / "best.keras", model, ("cat", "dog"), resize="pad")
     code = "import sys, voc_tfdata; trained = voc_tfdata.load_model(sys.argv[1]); print(trained.class_names)"
     command = [sys.executable, "-W", "error::UserWarning", "-c", code, str(tmp_path / "best.keras")]
