@@ -275,5 +275,10 @@ def test_classes_auto_takes_the_names_that_occur(tmp_path: Path, caplog: pytest.
     assert report.manifest.classes == ("helmet", "qqqq", "vest")
     assert "--classes=auto: helmet (3), qqqq (1), vest (1)" in caplog.text
     assert report.manifest.splits["all"].positives == {"helmet": 2, "qqqq": 1, "vest": 1}
+    many = {f"d{k}": sample(*["dog", "car"] * 10) for k in range(2)} | {"e": sample("dgo", "cow", *["cat"] * 10)}
+    with caplog.at_level("WARNING"):
+        convert(write_devkit(tmp_path / "many", many), tmp_path / "typos", classes="auto")
+    assert "--classes=auto: 'dgo' (1) is nearly 'dog' (20): if it is misspelt" in caplog.text
+    assert "'cow' (1) is nearly" not in caplog.text and "'cat' (10) is nearly" not in caplog.text
     with pytest.raises(ValueError, match="--classes=auto: no annotation in .* holds an object"):
         convert(write_devkit(tmp_path / "none", {"a": sample()}), tmp_path / "no", classes="auto")

@@ -8,10 +8,11 @@ Of a devkit nothing stays in memory here but what is wrong with it.
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from voc_tfdata.devkit.source_files import BadFileError, FilesByStem, Notice, So
 from voc_tfdata.devkit.spill import Sorter, Spill
 
 _SCAN_CHUNK = 256  # annotations a task
+_RARE = 3  # objects of a class, at most, that may be another one misspelt
 _PRESENT = bytes(label != NO_OBJECT for label in range(256))  # for bytes.translate
 _ImageFields = tuple[str, tuple[int, ...], bytes, int, int, bytes]  # of Image
 
@@ -140,7 +142,23 @@ def find_classes(devkit: Devkit, run: Run) -> tuple[str, ...]:
     found = {max(sorted(names), key=lambda n: names[n]): sum(names.values()) for names in spellings.values()}
     classes = tuple(sorted(found))
     logging.info("--classes=auto: %s", ", ".join(f"{name} ({found[name]})" for name in classes))
+    _tell_misspelt(found)
     return classes
+
+
+def _tell_misspelt(found: Mapping[str, int]) -> None:
+    """Warns of names that hardly occur and are nearly those of classes that do."""
+    for name, count in found.items():
+        frequent = [other for other in found if count <= _RARE and found[other] >= 10 * count]
+        for other in difflib.get_close_matches(name, frequent, n=1):
+            logging.warning(
+                "--classes=auto: %r (%d) is nearly %r (%d): if it is misspelt, mend the annotations, or give the names "
+                "by --classes=FILE",
+                name,
+                count,
+                other,
+                found[other],
+            )
 
 
 def label_set(labels: bytes) -> bytes:

@@ -70,7 +70,7 @@ class BadFilesError(ValueError):
         more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
         return (
             f"unknown classes, with their objects: {', '.join(shown)}{more}\n"
-            "--classes=auto takes the names that occur, --classes=FILE those of a list of your own\n"
+            "--classes=auto takes the names that occur, --classes=FILE those of your own list, which must name all\n"
         )
 
 
