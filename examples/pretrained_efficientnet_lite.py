@@ -15,6 +15,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from voc_tfdata.image_size import ImageSize, read_size
 from voc_tfdata.model.networks import freeze_batch_norm
 
 _EPSILON = 1e-3  # of the batch normalisation that the weights were trained with
@@ -41,19 +42,19 @@ _STAGES = (
 )
 
 
-def build(num_classes: int, image_size: int, weights: str = "none") -> keras.Model:
+def build(num_classes: int, image_size: ImageSize, weights: str = "none") -> keras.Model:
     """Returns EfficientNet-Lite0 with one sigmoid per class; see voc_tfdata.build_model for what it must be.
 
     Args:
       num_classes: number of outputs.
-      image_size: side of the square images, in pixels.
+      image_size: side of the images, or (height, width), in pixels.
       weights: "none", "efficientnet_lite0" for those of the package, or the path of its .pth file.
     """
     backbone = build_backbone(image_size)
     if weights != "none":
         load_weights(backbone, read_weights(weights))
         freeze_batch_norm(backbone)
-    images = keras.Input((image_size, image_size, 3), dtype="float32", name="images")
+    images = keras.Input((*read_size(image_size), 3), dtype="float32", name="images")
     x = keras.layers.Rescaling(1 / _DEVIATION, -_MEAN / _DEVIATION, name="normalise", dtype="float32")(images)
     x = backbone(x)
     x = keras.layers.GlobalAveragePooling2D(name="pool", dtype="float32")(x)
@@ -63,9 +64,9 @@ def build(num_classes: int, image_size: int, weights: str = "none") -> keras.Mod
     return keras.Model(images, probabilities, name="efficientnet_lite0")
 
 
-def build_backbone(image_size: int) -> keras.Model:
-    """Returns the network without its top: normalised images -> feature map [B, S / 32, S / 32, 1280]."""
-    images = keras.Input((image_size, image_size, 3))
+def build_backbone(image_size: ImageSize) -> keras.Model:
+    """Returns the network without its top: normalised images -> feature map [B, H / 32, W / 32, 1280]."""
+    images = keras.Input((*read_size(image_size), 3))
     x = _convolve(images, 32, 3, 2, name="stem")
     number = 0
     for stage in _STAGES:
