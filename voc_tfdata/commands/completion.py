@@ -67,8 +67,7 @@ def list_flags(module: str) -> list[str]:
     found = []
     for node in ast.walk(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.startswith("DEFINE"):
-            name = ast.literal_eval(
-                node.args[1 if node.func.attr == "DEFINE" else 0]
-            )  # a parser of its own comes first
+            place = 1 if node.func.attr == "DEFINE" else 0  # behind a parser of its own
+            name = ast.literal_eval(node.args[place])
             found.append(f"--{name}" if node.func.attr == "DEFINE_bool" else f"--{name}=")
     return sorted(found)
