@@ -287,6 +287,15 @@ def test_flipped_bits_that_can_be_seen_are_found_where_codes_are_left_over():
             pass
 
 
+def test_a_thumbnail_in_the_tags_is_no_coded_data():
+    data = encode(draw_noise(), "JPEG")
+    thumbnail = b"Exif\0\0" + encode(draw_noise(8, 8), "JPEG")
+    tags = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    odd = with_stray_bytes(data, b"\xff\xdb", 99)
+    odd = odd[:2] + tags + odd[2:]
+    assert (load(odd).jpeg, load(odd).changes) == (odd, (ODD,))
+
+
 @pytest.mark.parametrize("marker", [b"\xff\xdb", b"\xff\xc4", b"\xff\xda"])
 @pytest.mark.parametrize("progressive", [False, True])
 def test_stray_bytes_before_a_marker_lose_nothing_and_stay(marker, progressive):

@@ -20,8 +20,12 @@ def header_of(data: bytes) -> JpegHeader:
     [("RGB", {}, 0xC0, 3), ("L", {}, 0xC0, 1), ("RGB", {"progressive": True}, 0xC2, 3), ("CMYK", {}, 0xC0, 4)],
 )
 def test_size_and_kind_are_read(mode: str, save: dict, frame: int, components: int) -> None:
-    header = header_of(encode(draw_quarters(64, 48).convert(mode), "JPEG", **save))
-    assert header == JpegHeader(frame=frame, precision=8, width=64, height=48, components=components, has_tags=False)
+    data = encode(draw_quarters(64, 48).convert(mode), "JPEG", **save)
+    header = header_of(data)
+    assert header == JpegHeader(
+        frame=frame, precision=8, width=64, height=48, components=components, has_tags=False, scan=header.scan
+    )
+    assert data[header.scan : header.scan + 2] == b"\xff\xda"
     assert header.is_plain == (mode != "CMYK")
 
 

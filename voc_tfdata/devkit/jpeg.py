@@ -45,6 +45,7 @@ class JpegHeader:
     height: int
     components: int  # 1 grey, 3 colour, 4 CMYK or YCCK
     has_tags: bool  # EXIF or XMP
+    scan: int  # where the first scan begins
 
     @property
     def is_plain(self) -> bool:
@@ -84,6 +85,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
         width=int.from_bytes(data[start + 3 : start + 5], "big"),
         components=data[start + 5],
         has_tags=has_tags,
+        scan=position,
     )
 
 
@@ -154,7 +156,9 @@ def _may_stay(data: bytes, start: int, end: int) -> bool:
     Behind coded data they are codes that are left over: the decoder lost its way in it. Of 600 bit flips in coded data
     163 left some, 5 bytes or more, and 161 of those images showed it. Encoders leave two at most, or pad with zeros.
     """
-    return start < data.find(b"\xff\xda") or end - start <= _ENCODERS_LEAVE or not any(data[start:end])
+    header = read_jpeg_header(data)
+    before_it = header is not None and start < header.scan
+    return before_it or end - start <= _ENCODERS_LEAVE or not any(data[start:end])
 
 
 def _mend(data: bytes, warning: str) -> Iterator[bytes]:
