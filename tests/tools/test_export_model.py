@@ -39,7 +39,7 @@ def test_a_tflite_file_is_compared_and_told_of(tmp_path: Path) -> None:
     done = export(f"--checkpoint={tmp_path / 'best.keras'}", f"--out_dir={tmp_path / 'lite'}", "--format=tflite")
     assert done.returncode == 0, done.stderr
     (line,) = done.stderr.splitlines()
-    assert "images (float32 [N, 4, 4, 3], RGB 0 to 255, resize=bilinear; at most " in line and "cat, dog" in line
+    assert "images (float32 [1, 4, 4, 3], RGB 0 to 255, resize=bilinear; at most " in line and "cat, dog" in line
     assert (tmp_path / "lite/model.tflite").stat().st_size > 1000
 
 

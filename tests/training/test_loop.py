@@ -204,9 +204,11 @@ def test_collapse_is_said_with_the_flags_that_help(tmp_path: Path, caplog: pytes
     with caplog.at_level(logging.INFO):
         run(tmp_path / "a", epochs=1)
         assert "collapsed" not in caplog.text
-        for score, word in ((0.4, "collapsed: the network learnt"), (0.69, "unlearnt"), (2.1, "diverged: the loss")):
+        truth = np.array([[1, -1], [0, -1], [0, -1], [0, -1]], np.float32)  # a quarter: the frequencies' loss is 0.56
+        for score, word in ((0.25, "collapsed: the network learnt"), (0.5, "unlearnt"), (0.02, "diverged: the loss")):
             caplog.clear()
-            run(tmp_path / word, epochs=1, validate=lambda s=score: scripted(iter([s])))  # the same for both
+            same = Predictions(list("abcd"), truth, np.array([[score, 0.5]] * 4, np.float32))
+            run(tmp_path / word, epochs=1, validate=lambda same=same: same)
             assert word in caplog.text and "--learning_rate" in caplog.text, score
 
 

@@ -166,7 +166,9 @@ def _explained(uri: str) -> Iterator[None]:
         raise _explain(err, uri) from err
 
 
-def _explain(err: Exception, uri: str) -> Exception:
+def _explain(err: BaseException, uri: str) -> Exception:
+    if isinstance(err, FileNotFoundError) and err.__cause__ and scheme_of(uri) in ("http", "https"):
+        return _explain(err.__cause__, uri)  # fsspec calls all that fails there a missing file
     names = {kind.__name__ for kind in type(err).__mro__}
     codes = [str(getattr(err, name, "")) for name in ("status", "status_code", "code")]
     status = next((int(code) for code in codes if code.isdigit()), 0)
