@@ -24,8 +24,8 @@ from benchmarks.convert import ROOT, link_devkit, run_one
 
 
 @contextlib.contextmanager
-def cluster(folder: Path, workers: int) -> Iterator[str]:
-    """Yields the address of a scheduler that has so many workers."""
+def cluster(folder: Path, workers: int) -> Iterator[tuple[str, list[subprocess.Popen]]]:
+    """Yields the address of a scheduler and the processes of its workers."""
     from distributed import Client
 
     with socket.socket() as probe:
@@ -42,7 +42,7 @@ def cluster(folder: Path, workers: int) -> Iterator[str]:
     try:
         with Client(address, timeout=60) as client:
             client.wait_for_workers(workers, timeout=60)
-        yield address
+        yield address, processes[1:]
     finally:
         for process in processes:
             process.kill()
@@ -71,7 +71,7 @@ def main() -> None:
                     with contextlib.ExitStack() as stack:
                         more = [f"--num_workers={workers}"]
                         if place == "Dask":
-                            address = stack.enter_context(cluster(work, workers))
+                            address, _ = stack.enter_context(cluster(work, workers))
                             more = ["--runner=DaskRunner", f"--shared_dir={work / 'shared'}"]
                             more += ["--", f"--dask_client_address={address}", *args.options]
                         seconds, _ = run_one([*command, *more])

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from benchmarks.cluster import cluster
 from tests.convert.test_beam_workers import write_kit
 from tests.devkit_fixture import files_in
 from tests.paths import ROOT
@@ -22,38 +20,6 @@ from voc_tfdata.convert.build import build_records
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed: pip install 'voc_tfdata[dask]'")
 pytest.importorskip("distributed", reason="Dask is not installed: pip install 'voc_tfdata[dask]'")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextlib.contextmanager
-def cluster(folder: Path, *, workers: int) -> Iterator[tuple[str, list[subprocess.Popen]]]:
-    """Yields the address of a scheduler and the processes of its workers."""
-    address = f"tcp://127.0.0.1:{free_port()}"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    options = {"cwd": folder, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    dask = [sys.executable, "-m", "dask"]
-    port = address.rpartition(":")[2]
-    processes = [
-        subprocess.Popen([*dask, "scheduler", "--host=127.0.0.1", f"--port={port}", "--no-dashboard"], **options)
-    ]
-    try:
-        for _ in range(workers):
-            command = [*dask, "worker", address, "--nthreads=1", "--no-nanny", "--no-dashboard"]
-            processes.append(subprocess.Popen(command, **options))
-        from distributed import Client
-
-        with Client(address, timeout=60) as client:
-            client.wait_for_workers(workers, timeout=60)
-        yield address, processes[1:]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
 
 
 def convert(root: Path, out: Path, shared: Path, address: str) -> subprocess.Popen:
@@ -65,7 +31,7 @@ def convert(root: Path, out: Path, shared: Path, address: str) -> subprocess.Pop
 def test_the_work_is_shared_by_all_workers(tmp_path: Path) -> None:
     from distributed import default_client
 
-    with cluster(tmp_path, workers=2) as (address, workers):
+    with cluster(tmp_path, 2) as (address, workers):
         options = [f"--dask_client_address={address}"]
         with start_beam("DaskRunner", options, shared_dir=str(tmp_path / "shared")) as run:
             pids = list(run(os.readlink, ["/proc/self"] * 64))
@@ -77,7 +43,7 @@ def test_the_work_is_shared_by_all_workers(tmp_path: Path) -> None:
 def test_the_files_are_those_of_a_local_conversion(tmp_path: Path, kill: bool) -> None:
     root = write_kit(tmp_path / "VOC", count=1500)
     build_records(root, tmp_path / "local", num_shards=3, num_workers=1)
-    with cluster(tmp_path, workers=2) as (address, workers):
+    with cluster(tmp_path, 2) as (address, workers):
         done = convert(root, tmp_path / "dask", tmp_path / "shared", address)
         if kill:
             ends_at = time.monotonic() + 60
