@@ -270,13 +270,13 @@ def test_files_with_unknown_classes_are_named_up_to_twenty_and_all_others() -> N
 def test_classes_auto_takes_the_names_that_occur(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     samples = {"a": sample("vest", "Helmet"), "b": sample("helmet", "helmet"), "c": sample("qqqq")}
     root = write_devkit(tmp_path / "VOC", samples)
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         report = convert(root, tmp_path / "out", classes="auto")
     assert report.manifest.classes == ("helmet", "qqqq", "vest")
     assert "--classes=auto: helmet (3), qqqq (1), vest (1)" in caplog.text
     assert report.manifest.splits["all"].positives == {"helmet": 2, "qqqq": 1, "vest": 1}
     many = {f"d{k}": sample(*["dog", "car"] * 10) for k in range(2)} | {"e": sample("dgo", "cow", *["cat"] * 10)}
-    with caplog.at_level("WARNING"):
+    with caplog.at_level("WARNING", logger="absl"):
         convert(write_devkit(tmp_path / "many", many), tmp_path / "typos", classes="auto")
     assert "--classes=auto: 'dgo' (1) is nearly 'dog' (20): if it is misspelt" in caplog.text
     assert "'cow' (1) is nearly" not in caplog.text and "'cat' (10) is nearly" not in caplog.text

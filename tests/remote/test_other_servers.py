@@ -116,7 +116,7 @@ def test_a_wrong_key_is_refused_access_and_said_nowhere(
     folder: tuple[str, subprocess.Popen], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     uri, _ = folder
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="absl")
     settings = os.environ["AZURE_STORAGE_CONNECTION_STRING"]
     wrong = "bWFya2VkLXNlY3JldA=="
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", settings.replace(AZURE_KEY, wrong))
@@ -130,7 +130,7 @@ def test_a_wrong_key_is_refused_access_and_said_nowhere(
 def test_a_secret_is_in_no_message_and_no_log(
     s3: S3, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="absl")
     for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, SECRET)
     messages = []

@@ -201,7 +201,7 @@ def test_predictions_of_nan_stop_it_too(tmp_path: Path) -> None:
 
 
 def test_collapse_is_said_with_the_flags_that_help(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="absl"):
         run(tmp_path / "a", epochs=1)
         assert "collapsed" not in caplog.text
         truth = np.array([[1, -1], [0, -1], [0, -1], [0, -1]], np.float32)  # a quarter: the frequencies' loss is 0.56
