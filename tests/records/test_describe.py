@@ -16,6 +16,17 @@ def test_the_tables_count_images_objects_and_classes() -> None:
     assert lines[4].split() == ["dog", "1,000"] and lines[5].split() == ["cat", "2", "(30)"]
 
 
+def test_classes_that_no_image_shows_are_named_in_a_line() -> None:
+    counts = {"dog": 3, "cat": 0, "cow": 0}
+    split = Split(
+        3, (Shard("a.tfrecord", 3, 5, "00000000"),), "ids.txt", "00000000", counts, dict.fromkeys(counts, 0), 3, 0
+    )
+    manifest = Manifest(tuple(counts), 0, {}, {"train": split})
+    assert describe_manifest(manifest).splitlines()[-1] == "no image shows cat, cow: nothing can be learnt about them"
+    counts["cat"] = counts["cow"] = 1
+    assert "no image shows" not in describe_manifest(manifest)
+
+
 def test_the_first_five_of_a_kind_are_shown_and_the_others_counted() -> None:
     notices = [Notice("odd", f"file {k}") for k in range(8)] + [Notice("rare", "x\x1b[31m\u2028y")]
     assert describe_notices(notices).splitlines() == [

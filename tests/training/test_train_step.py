@@ -15,6 +15,7 @@ from voc_tfdata.training.train_step import make_train_step
 
 # Compares one device with two: logical devices must be set before TensorFlow opens any, so in its own process.
 TWO_DEVICES = """
+import keras
 import numpy as np
 import tensorflow as tf
 from tests.tiny_model import build_tiny_model, make_batches, values_of
@@ -32,6 +33,7 @@ for clip_norm, loss_scaling in ((0.0, False), (0.01, False), (0.01, True)):
     for strategy in strategies:
         with strategy.scope():
             model = build_tiny_model()
+            model.get_layer("logits").kernel.regularizer = keras.regularizers.L2(0.01)
             optimizer = build_optimizer("sgd", learning_rate=0.5, clip_norm=clip_norm, loss_scaling=loss_scaling)
             optimizer.build(model.trainable_variables)
         step = make_train_step(model, optimizer, strategy)
@@ -125,6 +127,20 @@ def test_the_rate_can_be_changed_between_steps(rate: float) -> None:
     step(images[1], labels[1])
     changed = any((a != b).any() for a, b in zip(before, values_of(model.weights), strict=True))
     assert changed == (rate > 0)
+
+
+def test_penalties_of_the_layers_are_trained_on_and_not_returned() -> None:
+    model = build_tiny_model()
+    regular = keras.models.clone_model(model)
+    regular.set_weights(model.get_weights())
+    regular.get_layer("logits").kernel.regularizer = keras.regularizers.L2(0.01)
+    images, labels = make_batches(1)
+    sums = [make_step(network, rate=0.5)(images[0], labels[0]).numpy() for network in (model, regular)]
+    np.testing.assert_array_equal(*sums)
+    kernel, penalised = (np.asarray(network.get_layer("logits").kernel) for network in (model, regular))
+    start = np.asarray(build_tiny_model().get_layer("logits").kernel)
+    # Nesterov momentum 0.9: the first step is 1.9 times the gradient, of the penalty 2 * 0.01 * kernel.
+    np.testing.assert_allclose(kernel - penalised, 0.5 * 1.9 * 0.02 * start, rtol=1e-3, atol=1e-6)
 
 
 def test_a_network_whose_logits_are_bfloat16_is_trained_all_the_same() -> None:

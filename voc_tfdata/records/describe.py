@@ -34,9 +34,15 @@ def describe_manifest(manifest: Manifest) -> str:
         [c, *(_count(manifest.splits[name].positives[c], manifest.splits[name].ignores[c]) for name in names)]
         for c in manifest.classes
     ]
-    note = "\n(N): N images more, in which all objects of the class are marked difficult"
-    has_difficult = any(any(split.ignores.values()) for split in manifest.splits.values())
-    return format_table(head, rows) + "\n\n" + format_table(["class", *names], classes) + note * has_difficult
+    notes = ""
+    if any(any(split.ignores.values()) for split in manifest.splits.values()):
+        notes += "\n(N): N images more, in which all objects of the class are marked difficult"
+    unseen = [c for c in manifest.classes if not any(split.positives[c] for split in manifest.splits.values())]
+    if unseen:
+        notes += (
+            f"\nno image shows {', '.join(unseen)}: nothing can be learnt about {'it' if len(unseen) == 1 else 'them'}"
+        )
+    return format_table(head, rows) + "\n\n" + format_table(["class", *names], classes) + notes
 
 
 def describe_notices(notices: Iterable[Notice]) -> str:

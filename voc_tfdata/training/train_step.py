@@ -26,7 +26,8 @@ def make_train_step(
     """Returns a function that updates the model on a batch.
 
     The loss of a batch is the sum over the counted cells of the whole batch, divided by their number: how the batch
-    is split over devices does not change it.
+    is split over devices does not change it. What the layers of a network of one's own add to it (kernel_regularizer,
+    add_loss) is added here, and is no part of the loss that is returned.
 
     Args:
       model: of build_model, made under the strategy.
@@ -58,7 +59,10 @@ def make_train_step(
                 labels, logits, positive_weight=positive_weight, label_smoothing=label_smoothing
             )
             counted_everywhere = replica.all_reduce(tf.distribute.ReduceOp.SUM, counted)
-            share = scale_loss(loss / tf.maximum(counted_everywhere, 1.0))  # of the batch's loss
+            share = loss / tf.maximum(counted_everywhere, 1.0)  # of the batch's loss
+            for penalty in to_logits.losses:
+                share += tf.cast(penalty, tf.float32) / replicas
+            share = scale_loss(share)
         gradients = tape.gradient(share, trained)
         if clip_norm and replicas > 1:
             # Keras clips on each replica before it adds up, so each gets the mean gradient and a share of the limit:
