@@ -139,7 +139,7 @@ class _Pool:
     def _hand(self, worker: _Worker, number: int, function: Callable[[T], R], task: T) -> None:
         worker.tasks.append(number)
         with contextlib.suppress(OSError):  # it is dead, which _receive sees
-            worker.pipe.send((number, function, task))
+            _send(worker.pipe, (number, function, task))
 
     def _receive(self, function: Callable[[T], R], waiting: dict[int, T], results: dict[int, R]) -> None:
         """Waits for results, and does again what a dead worker was at."""
@@ -147,7 +147,7 @@ class _Pool:
         for pipe in wait(list(by_pipe)):  # a dead worker's pipe is ready, too: at its end
             worker = by_pipe[pipe]  # type: ignore[index]
             try:
-                message = worker.pipe.recv()
+                message = _receive(worker.pipe)
             except (EOFError, OSError, pickle.UnpicklingError):
                 self._replace(worker, function, waiting, results)
                 continue
@@ -193,9 +193,9 @@ class _Pool:
         worker = self._start_ready()
         try:
             with contextlib.suppress(OSError):
-                worker.pipe.send((0, function, task))
+                _send(worker.pipe, (0, function, task))
             try:
-                _, result, error = worker.pipe.recv()
+                _, result, error = _receive(worker.pipe)
             except (EOFError, OSError, pickle.UnpicklingError):
                 worker.process.join(_END_TIMEOUT_S)
                 return Death(worker.process.exitcode)
@@ -210,7 +210,7 @@ class _Pool:
         while True:
             worker = self._start()
             try:
-                worker.pipe.recv()
+                _receive(worker.pipe)
             except (EOFError, OSError):
                 worker.process.join(_END_TIMEOUT_S)
                 death = Death(worker.process.exitcode)
@@ -257,13 +257,22 @@ def _end(worker: _Worker) -> None:
     worker.pipe.close()
 
 
+def _send(pipe: Connection, message: Any) -> None:
+    # Not Connection.send, which pickles into a BytesIO: Python 3.13 complains at its end of one that Ctrl-C left open.
+    pipe.send_bytes(pickle.dumps(message))
+
+
+def _receive(pipe: Connection) -> Any:
+    return pickle.loads(pipe.recv_bytes())
+
+
 def _work(pipe: Connection) -> None:
     """Does tasks until the pipe ends, in a worker."""
     _prepare_worker()
     tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_take_in, args=(pipe, tasks), daemon=True).start()
     try:
-        pipe.send(None)  # ready
+        _send(pipe, None)  # ready
     except OSError:
         os._exit(1)
     while True:
@@ -274,7 +283,7 @@ def _work(pipe: Connection) -> None:
         except Exception as err:
             message = number, None, _portable(err)
         try:
-            pipe.send(message)
+            _send(pipe, message)
         except OSError:  # the main process is gone
             os._exit(1)
 
@@ -286,7 +295,7 @@ def _take_in(pipe: Connection, tasks: queue.SimpleQueue) -> None:
     """
     while True:
         try:
-            tasks.put(pipe.recv())
+            tasks.put(_receive(pipe))
         except (EOFError, OSError):
             os._exit(1)
 
