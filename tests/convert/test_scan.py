@@ -255,13 +255,33 @@ def test_unknown_classes_are_all_named_with_counts_and_the_way_on(tmp_path: Path
     assert "nearest known" not in next(line for line in text.splitlines() if "'qqqq'" in line and "d.xml" in line)
 
 
+def test_objects_of_other_classes_can_be_left_out_and_are_told_of(tmp_path: Path) -> None:
+    samples = {"a": sample("dog", "van", "dgo"), "b": sample("van"), "c": sample("cat")}
+    root = write_devkit(tmp_path / "VOC", samples)
+    report = convert(root, tmp_path / "out", classes=("dog", "cat"), other_classes="ignore")
+    split = report.manifest.splits["all"]
+    assert split.positives == {"dog": 1, "cat": 1} and split.num_objects == 2 and split.num_unlabelled == 1
+    assert report.manifest.options["other_classes"] == "ignore"
+    assert kinds_of(report) == {"object of another class": 3}
+    told = sorted(notice.text for notice in report.warnings)
+    assert [text.partition("Annotations/")[2] for text in told] == [
+        "a.xml: unknown class 'dgo' (line 1; nearest known: 'dog'); left out",
+        "a.xml: unknown class 'van' (line 1); left out",
+        "b.xml: unknown class 'van' (line 1); left out",
+    ]
+    with pytest.raises(ValueError, match="--other_classes=ignore leaves out objects of other classes"):
+        convert(root, tmp_path / "fail", classes=("dog", "cat"))
+    with pytest.raises(ValueError, match="--other_classes=skip: it is one of fail, ignore"):
+        convert(root, tmp_path / "fail", other_classes="skip")
+
+
 def test_files_with_unknown_classes_are_named_up_to_twenty_and_all_others() -> None:
     unknown = [UnknownClassError(f"a{k:03}.xml", "unknown class 'van'", ("van",)) for k in range(150)]
     others = [BadFileError(f"b{k:03}.jpg", "is cut off") for k in range(30)]
     text = str(BadFilesError([*unknown, *others], "nothing was written", "fix them"))
     lines = text.splitlines()
     assert lines[0] == "180 bad files, nothing was written:"
-    assert [line for line in lines if ".xml" in line] == [f"  a{k:03}.xml: unknown class 'van'" for k in range(20)]
+    assert [line for line in lines if ".xml" in line] == [f"  {err}" for err in unknown[:20]]
     assert "  and 130 files more with unknown classes" in lines
     assert len([line for line in lines if ".jpg" in line]) == 30
     assert "unknown classes, with their objects: 'van' (150)" in text

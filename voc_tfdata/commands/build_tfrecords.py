@@ -49,6 +49,9 @@ _CLASSES = flags.DEFINE_string(
     f"File of class names (a name a line, label_map.pbtxt, labelmap.txt, data.yaml), or auto: the names that occur "
     f"(default: the {len(VOC_CLASSES)} of PASCAL VOC).",
 )
+_OTHER_CLASSES = flags.DEFINE_enum(
+    "other_classes", "fail", ["fail", "ignore"], "Objects of classes not in the list: bad files, or left out and told."
+)
 _ON_ERROR = flags.DEFINE_enum(
     "on_error", "fail", ["fail", "skip"], "fail: name every bad file and write nothing. skip: go on without them."
 )
@@ -101,6 +104,7 @@ def main(argv: list[str]) -> int:
         num_shards=_NUM_SHARDS.value,
         num_workers=_NUM_WORKERS.value,
         classes=_choose_classes(),
+        other_classes=_OTHER_CLASSES.value,
         on_error=_ON_ERROR.value,
         store=_STORE.value,
         store_size=_STORE_SIZE.value,

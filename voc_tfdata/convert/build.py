@@ -67,6 +67,7 @@ def build_records(
     num_shards: int | None = None,
     num_workers: int | None = None,
     classes: Sequence[str] | str = VOC_CLASSES,
+    other_classes: str = "fail",
     on_error: str = "fail",
     store: str = "original",
     store_size: int = 256,
@@ -95,6 +96,8 @@ def build_records(
       num_shards: of each split; by default as many as make about 128 MiB each. Never more than it has images.
       num_workers: processes; by default one per core. With more than one, call this under `if __name__ == "__main__"`.
       classes: class names, in label order; "auto" takes the names that occur, sorted.
+      other_classes: "fail": an object of a class that is not in `classes` makes its annotation a bad file; "ignore":
+        such objects are left out, each with a warning; images that have only such become images without objects.
       on_error: "fail" reports all bad files and writes nothing; "skip" goes on without them, named and counted.
       store: "original" keeps the images' own size, "resized" shrinks the shorter side to store_size.
       store_size: pixels.
@@ -125,6 +128,7 @@ def build_records(
         num_shards=num_shards,
         num_workers=num_workers,
         classes=AUTO_CLASSES if classes == "auto" else tuple(classes),
+        other_classes=other_classes,
         on_error=on_error,
         store=store,
         store_size=store_size,
@@ -225,6 +229,7 @@ def _describe(options: ConvertOptions) -> Manifest:
             "store": "resized" if options.shorter_side else "original",
             "store_size": options.shorter_side,
             "max_pixels": options.max_pixels,
+            "other_classes": "ignore" if options.ignore_others else "fail",
             "on_error": "skip" if options.skip_bad else "fail",
         },
         splits={},

@@ -29,6 +29,7 @@ class ConvertOptions:
     num_shards: int | None
     num_workers: int
     classes: tuple[str, ...]
+    ignore_others: bool  # objects of other classes are left out
     skip_bad: bool
     shorter_side: int | None
     max_pixels: int
@@ -49,6 +50,7 @@ def check_options(
     num_shards: int | None,
     num_workers: int | None,
     classes: tuple[str, ...],
+    other_classes: str,
     on_error: str,
     store: str,
     store_size: int,
@@ -74,6 +76,7 @@ def check_options(
     _check_lists(split_ratios, lists)
     _check_numbers({"num_shards": num_shards, "num_workers": num_workers}, "at least 1, or left out")
     _check_numbers({"store_size": store_size, "max_pixels": max_pixels}, "at least 1 (pixels)")
+    _check_word("other_classes", other_classes, ("fail", "ignore"))
     _check_word("on_error", on_error, ("fail", "skip"))
     _check_word("store", store, ("original", "resized"))
     if not classes or len({name.casefold() for name in classes}) < len(classes):
@@ -93,6 +96,7 @@ def check_options(
         num_shards=num_shards,
         num_workers=workers,
         classes=classes,
+        ignore_others=other_classes == "ignore",
         skip_bad=on_error == "skip",
         shorter_side=store_size if store == "resized" else None,
         max_pixels=max_pixels,

@@ -15,6 +15,7 @@ import operator
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import google_crc32c
 import numpy as np
@@ -112,6 +113,9 @@ def make_plan(devkit: Devkit, options: ConvertOptions, run: Run, found: Problems
       FileNotFoundError, ValueError: a list is missing, empty, or shares images with another.
       OSError: the temporary folder is full.
     """
+    scan_wanted = partial(
+        scan, devkit, classes=options.classes, run=run, found=found, ignore_others=options.ignore_others
+    )
     found.warnings.extend(devkit.list_warnings())
     if not options.lists and (options.ignore_lists or "trainval" not in devkit.lists):
         unused = [name for name in ("train", "val", "test") if name in devkit.lists]
@@ -119,7 +123,7 @@ def make_plan(devkit: Devkit, options: ConvertOptions, run: Run, found: Problems
             text = "ImageSets/Main has lists that are not used: %s; --splits=%s takes them, --splits=none says so"
             logging.warning(text, ", ".join(unused), ",".join(unused))
         logging.info("reading %d annotations", len(devkit.annotations))
-        images = scan(devkit, ((i, ()) for i in devkit.annotations), options.classes, run, found)
+        images = scan_wanted((i, ()) for i in devkit.annotations)
         left_out = (i for i in devkit.pictures if i not in devkit.annotations)
         for file in devkit.other_pictures.files():
             if images.adopted.named(file.name) is None:
@@ -131,7 +135,7 @@ def make_plan(devkit: Devkit, options: ConvertOptions, run: Run, found: Problems
         lists = _read_lists(devkit, names, found)
         logging.info("reading the annotations of %s", ", ".join(names))
         wanted = (listed for listed in splits.merge_lists(lists) if listed[0] in devkit.annotations)
-        images = scan(devkit, wanted, options.classes, run, found)
+        images = scan_wanted(wanted)
         left_out = (i for i, _ in splits.merge_lists(lists) if i not in devkit.annotations)
         _tell_unlisted(devkit, names, lists, found)
     for file in itertools.chain.from_iterable(devkit.pictures[i] for i in left_out):

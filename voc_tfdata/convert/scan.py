@@ -13,7 +13,7 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from absl import logging
@@ -82,7 +82,13 @@ class _Claim(NamedTuple):
 
 
 def scan(
-    devkit: Devkit, wanted: Iterable[tuple[str, tuple[int, ...]]], classes: tuple[str, ...], run: Run, found: Problems
+    devkit: Devkit,
+    wanted: Iterable[tuple[str, tuple[int, ...]]],
+    classes: tuple[str, ...],
+    run: Run,
+    found: Problems,
+    *,
+    ignore_others: bool = False,
 ) -> Images:
     """Returns the images, after parsing all annotations and looking for their images.
 
@@ -92,6 +98,7 @@ def scan(
       classes: names, in label order.
       run: as start_workers yields it.
       found: gets what is bad and what is odd.
+      ignore_others: see parse_annotation.
 
     Raises:
       OSError: the temporary folder is full.
@@ -99,7 +106,8 @@ def scan(
     images: Spill[_ImageFields] = Spill()
     label_sets: Counter[bytes] = Counter()
     claims: Sorter[_Claim] = Sorter()
-    for result in itertools.chain.from_iterable(run(scan_chunk, _make_tasks(devkit, wanted, classes, found))):
+    tasks = (replace(task, ignore_others=ignore_others) for task in _make_tasks(devkit, wanted, classes, found))
+    for result in itertools.chain.from_iterable(run(scan_chunk, tasks)):
         if isinstance(result, BadFileError):
             found.errors.append(result)
             continue

@@ -70,7 +70,8 @@ class BadFilesError(ValueError):
         more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
         return (
             f"unknown classes, with their objects: {', '.join(shown)}{more}\n"
-            "--classes=auto takes the names that occur, --classes=FILE those of your own list, which must name all\n"
+            "--classes=auto takes the names that occur, --classes=FILE those of your own list; --other_classes=ignore "
+            "leaves out objects of other classes\n"
         )
 
 

@@ -32,6 +32,7 @@ class ScanTask:
 
     files: tuple[tuple[str, tuple[int, ...], SourceFile], ...]  # (image id, lists as in ParsedAnnotation, XML)
     classes: tuple[str, ...]
+    ignore_others: bool = False  # objects of other classes are left out
 
 
 class ParsedAnnotation(NamedTuple):
@@ -79,7 +80,7 @@ class Encoded:
 def scan_chunk(task: ScanTask) -> list[ParsedAnnotation | BadFileError]:
     """Returns for each annotation what it says, or why it cannot be used."""
     contents = read_ahead(file for _, _, file in task.files)
-    return [_scan(*file, data, task.classes) for file, data in zip(task.files, contents, strict=True)]
+    return [_scan(*file, data, task) for file, data in zip(task.files, contents, strict=True)]
 
 
 def count_class_names(task: ScanTask) -> Counter[str]:
@@ -94,15 +95,17 @@ def count_class_names(task: ScanTask) -> Counter[str]:
 
 
 def _scan(
-    image_id: str, lists: tuple[int, ...], file: SourceFile, data: bytes | BadFileError, classes: tuple[str, ...]
+    image_id: str, lists: tuple[int, ...], file: SourceFile, data: bytes | BadFileError, task: ScanTask
 ) -> ParsedAnnotation | BadFileError:
     if isinstance(data, BadFileError):
         return data
     try:
-        annotation = parse_annotation(data, path=file.path, image_id=image_id, classes=classes)
+        annotation = parse_annotation(
+            data, path=file.path, image_id=image_id, classes=task.classes, ignore_others=task.ignore_others
+        )
     except BadFileError as err:
         return err
-    vectors = label_vectors(((o.class_index, o.difficult) for o in annotation.objects), len(classes))
+    vectors = label_vectors(((o.class_index, o.difficult) for o in annotation.objects), len(task.classes))
     return ParsedAnnotation(
         image_id,
         lists,

@@ -53,9 +53,10 @@ class Annotation:
 class UnknownClassError(BadFileError):
     """An annotation with objects of classes that are not in the list."""
 
-    def __init__(self, path: str, reason: str, class_names: tuple[str, ...]) -> None:
-        super().__init__(path, reason)
-        self.args = (path, reason, class_names)  # what a copy in another process is made of
+    def __init__(self, path: str, what: str, class_names: tuple[str, ...]) -> None:
+        super().__init__(path, f"{what}; correct it, or give your own class list with --classes")
+        self.args = (path, what, class_names)  # what a copy in another process is made of
+        self.what = what  # the first of them, and where
         self.class_names = class_names  # of each such object
 
 
@@ -69,7 +70,9 @@ def list_class_names(data: bytes, *, path: str) -> list[str]:
     return [name for parts in objects if (name := _text(parts, "name")) and _text(parts, "deleted") != "1"]
 
 
-def parse_annotation(data: bytes, *, path: str, image_id: str, classes: Sequence[str]) -> Annotation:
+def parse_annotation(
+    data: bytes, *, path: str, image_id: str, classes: Sequence[str], ignore_others: bool = False
+) -> Annotation:
     """Returns the annotation that an XML file holds.
 
     Args:
@@ -77,6 +80,7 @@ def parse_annotation(data: bytes, *, path: str, image_id: str, classes: Sequence
       path: of the file, for messages.
       image_id: its stem.
       classes: the known class names; matched stripped and without regard to case.
+      ignore_others: objects of other classes are left out, with a warning, instead of an error.
 
     Raises:
       BadFileError: not well-formed, no <annotation>, entities, an object without a name or of an unknown class.
@@ -103,9 +107,11 @@ def parse_annotation(data: bytes, *, path: str, image_id: str, classes: Sequence
                 parsed.append(_parse_object(element, tuple(classes), path, warnings))
             except UnknownClassError as err:
                 unknown.append(err)
-    if unknown:
+    if ignore_others:
+        warnings += [Notice("object of another class", f"{path}: {err.what}; left out") for err in unknown]
+    elif unknown:
         names = tuple(name for err in unknown for name in err.class_names)
-        raise UnknownClassError(path, unknown[0].reason, names)
+        raise UnknownClassError(path, unknown[0].what, names)
     return Annotation(
         image_id=image_id,
         filename=_text(parts, "filename"),
@@ -195,8 +201,7 @@ def _class_of(
         near = near or difflib.get_close_matches(folded, by_name, n=1)
         hint = f"; nearest known: {classes[by_name[near[0]]]!r}" if near else ""
         shown = name if len(name) <= _MAX_SHOWN else f"{name[:_MAX_SHOWN]}..."
-        reason = f"unknown class {shown!r} ({where}{hint}); correct it, or give your own class list with --classes"
-        raise UnknownClassError(path, reason, (name,))
+        raise UnknownClassError(path, f"unknown class {shown!r} ({where}{hint})", (name,))
     if text != classes[index]:
         warnings.append(Notice("class name spelt differently", f"{path}: class {text!r} counted as {classes[index]!r}"))
     return index
