@@ -129,6 +129,20 @@ def test_the_rate_can_be_changed_between_steps(rate: float) -> None:
     assert changed == (rate > 0)
 
 
+def test_the_loss_that_is_told_is_the_plain_one_whatever_is_trained_on() -> None:
+    images, labels = make_batches(1)
+    told, kernels = [], []
+    for options in ({}, {"label_smoothing": 0.5, "positive_weight": np.array([3, 7], np.float32)}):
+        model = build_tiny_model()
+        optimizer = build_optimizer("sgd", learning_rate=0.5)
+        optimizer.build(model.trainable_variables)
+        step = make_train_step(model, optimizer, tf.distribute.get_strategy(), **options)
+        told.append(step(images[0], labels[0]).numpy())
+        kernels.append(np.asarray(model.get_layer("logits").kernel))
+    np.testing.assert_array_equal(*told)
+    assert abs(kernels[0] - kernels[1]).max() > 1e-3
+
+
 def test_penalties_of_the_layers_are_trained_on_and_not_returned() -> None:
     model = build_tiny_model()
     regular = keras.models.clone_model(model)

@@ -27,7 +27,8 @@ def make_train_step(
 
     The loss of a batch is the sum over the counted cells of the whole batch, divided by their number: how the batch
     is split over devices does not change it. What the layers of a network of one's own add to it (kernel_regularizer,
-    add_loss) is added here, and is no part of the loss that is returned.
+    add_loss) is added here. The loss that is returned is the plain cross-entropy, without that, class weights and
+    smoothing: it can be set beside val_loss and the class frequencies.
 
     Args:
       model: of build_model, made under the strategy.
@@ -40,7 +41,7 @@ def make_train_step(
 
     Returns:
       Function of (images uint8 [B, H, W, 3], labels float32 [B, C] of 1, 0, -1), or their per-replica values, that
-      returns float32 [4]: sum of the loss, cells that are right, cells counted (all before the update), images.
+      returns float32 [4]: sum of the plain loss, cells that are right, cells counted (all before the update), images.
     """
     to_logits = with_logits(model)
     scale_loss = optimizer.scale_loss if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else tf.identity
@@ -70,7 +71,8 @@ def make_train_step(
             gradients = replica.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
         optimizer.apply(gradients, trained)
         pictures = tf.cast(tf.shape(labels)[0], tf.float32)
-        return tf.stack([loss, count_right(labels, logits), counted, pictures])
+        plain, _ = cross_entropy_sums(labels, logits)
+        return tf.stack([plain, count_right(labels, logits), counted, pictures])
 
     # One trace for whole and partial batches. Per-replica values have no such signature: two traces there.
     signature = [
