@@ -20,6 +20,9 @@ from voc_tfdata.devkit.listing import open_devkit
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed: pip install 'voc_tfdata[beam]'")
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in conftest.py, which cannot be loaded without TensorFlow
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 TWO_PROCESSES = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
 BAD = {"cut": sample("dog", picture=encode(draw_noise(7, 48), "JPEG")[:700]), "gone": sample("cat", picture=None)}
 
