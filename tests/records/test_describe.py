@@ -17,10 +17,8 @@ def test_the_tables_count_images_objects_and_classes() -> None:
 
 
 def test_classes_that_no_image_shows_are_named_in_a_line() -> None:
-    counts = {"dog": 3, "cat": 0, "cow": 0}
-    split = Split(
-        3, (Shard("a.tfrecord", 3, 5, "00000000"),), "ids.txt", "00000000", counts, dict.fromkeys(counts, 0), 3, 0
-    )
+    counts, difficult = {"dog": 3, "cat": 0, "cow": 0, "sofa": 0}, {"dog": 0, "cat": 0, "cow": 0, "sofa": 2}
+    split = Split(3, (Shard("a.tfrecord", 3, 5, "00000000"),), "ids.txt", "00000000", counts, difficult, 3, 0)
     manifest = Manifest(tuple(counts), 0, {}, {"train": split})
     assert describe_manifest(manifest).splitlines()[-1] == "no image shows cat, cow: nothing can be learnt about them"
     counts["cat"] = counts["cow"] = 1

@@ -37,7 +37,7 @@ def describe_manifest(manifest: Manifest) -> str:
     notes = ""
     if any(any(split.ignores.values()) for split in manifest.splits.values()):
         notes += "\n(N): N images more, in which all objects of the class are marked difficult"
-    unseen = [c for c in manifest.classes if not any(split.positives[c] for split in manifest.splits.values())]
+    unseen = [c for c in manifest.classes if not any(s.positives[c] or s.ignores[c] for s in manifest.splits.values())]
     if unseen:
         notes += (
             f"\nno image shows {', '.join(unseen)}: nothing can be learnt about {'it' if len(unseen) == 1 else 'them'}"
