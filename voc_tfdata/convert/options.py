@@ -14,6 +14,9 @@ from voc_tfdata.machine import count_cores, read_memory_bytes
 AUTO_CLASSES = ("",)  # the class names that occur: found when the devkit is open
 
 
+_WORDS = {"other_classes": ("fail", "ignore"), "on_error": ("fail", "skip"), "store": ("original", "resized")}
+
+
 @dataclass(frozen=True)
 class ConvertOptions:
     """The options of a conversion, checked."""
@@ -76,9 +79,7 @@ def check_options(
     _check_lists(split_ratios, lists)
     _check_numbers({"num_shards": num_shards, "num_workers": num_workers}, "at least 1, or left out")
     _check_numbers({"store_size": store_size, "max_pixels": max_pixels}, "at least 1 (pixels)")
-    _check_word("other_classes", other_classes, ("fail", "ignore"))
-    _check_word("on_error", on_error, ("fail", "skip"))
-    _check_word("store", store, ("original", "resized"))
+    _check_words({"other_classes": other_classes, "on_error": on_error, "store": store})
     if not classes or len({name.casefold() for name in classes}) < len(classes):
         raise ValueError("the class list is empty or names a class twice (case does not matter)")
     if not runner and (runner_options or shared_dir):
@@ -125,6 +126,7 @@ def _check_numbers(values: Mapping[str, int | None], rule: str) -> None:
             raise ValueError(f"--{flag}={value}: it must be {rule}")
 
 
-def _check_word(flag: str, text: str, allowed: tuple[str, ...]) -> None:
-    if text not in allowed:
-        raise ValueError(f"--{flag}={text}: it is one of {', '.join(allowed)}")
+def _check_words(words: Mapping[str, str]) -> None:
+    for flag, text in words.items():
+        if text not in _WORDS[flag]:
+            raise ValueError(f"--{flag}={text}: it is one of {', '.join(_WORDS[flag])}")

@@ -13,7 +13,7 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from absl import logging
@@ -106,7 +106,7 @@ def scan(
     images: Spill[_ImageFields] = Spill()
     label_sets: Counter[bytes] = Counter()
     claims: Sorter[_Claim] = Sorter()
-    tasks = (replace(task, ignore_others=ignore_others) for task in _make_tasks(devkit, wanted, classes, found))
+    tasks = _make_tasks(devkit, wanted, classes, found, ignore_others=ignore_others)
     for result in itertools.chain.from_iterable(run(scan_chunk, tasks)):
         if isinstance(result, BadFileError):
             found.errors.append(result)
@@ -191,7 +191,12 @@ def _settle(claims: Iterable[_Claim], found: Problems) -> Iterator[_Claim]:
 
 
 def _make_tasks(
-    devkit: Devkit, wanted: Iterable[tuple[str, tuple[int, ...]]], classes: tuple[str, ...], found: Problems
+    devkit: Devkit,
+    wanted: Iterable[tuple[str, tuple[int, ...]]],
+    classes: tuple[str, ...],
+    found: Problems,
+    *,
+    ignore_others: bool = False,
 ) -> Iterator[ScanTask]:
     wanted = iter(wanted)
     while chunk := list(itertools.islice(wanted, _SCAN_CHUNK)):
@@ -207,7 +212,7 @@ def _make_tasks(
                 found.errors.append(BadFileError(ascii(file.path), reason))
             else:
                 files.append((image_id, lists, file))
-        yield ScanTask(tuple(files), classes)
+        yield ScanTask(tuple(files), classes, ignore_others)
 
 
 def _is_writable_id(image_id: str) -> bool:
