@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import pickle
-import queue
 import signal
 import sys
 import threading
@@ -26,13 +24,12 @@ from typing import Any, TypeVar
 
 from absl import logging
 
-from voc_tfdata.devkit.image_formats import quiet_pillow
+from voc_tfdata.convert.worker import SIGNALS, receive, send, work
 
 _IN_FLIGHT = 3  # chunks per worker: enough to never wait for the main process, few enough to stay small
 _QUEUED = 2  # chunks handed to a worker: the next one is there when it has done one
 _END_TIMEOUT_S = 5.0  # for a worker that was told to end
 _MAX_STARTS = 3  # workers in a row that end before they are ready
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 T = TypeVar("T")
 R = TypeVar("R")
 Run = Callable[[Callable[[T], R], Iterable[T]], Iterator[R]]
@@ -139,7 +136,7 @@ class _Pool:
     def _hand(self, worker: _Worker, number: int, function: Callable[[T], R], task: T) -> None:
         worker.tasks.append(number)
         with contextlib.suppress(OSError):  # it is dead, which _receive sees
-            _send(worker.pipe, (number, function, task))
+            send(worker.pipe, (number, function, task))
 
     def _receive(self, function: Callable[[T], R], waiting: dict[int, T], results: dict[int, R]) -> None:
         """Waits for results, and does again what a dead worker was at."""
@@ -147,7 +144,7 @@ class _Pool:
         for pipe in wait(list(by_pipe)):  # a dead worker's pipe is ready, too: at its end
             worker = by_pipe[pipe]  # type: ignore[index]
             try:
-                message = _receive(worker.pipe)
+                message = receive(worker.pipe)
             except (EOFError, OSError, pickle.UnpicklingError):
                 self._replace(worker, function, waiting, results)
                 continue
@@ -193,9 +190,9 @@ class _Pool:
         worker = self._start_ready()
         try:
             with contextlib.suppress(OSError):
-                _send(worker.pipe, (0, function, task))
+                send(worker.pipe, (0, function, task))
             try:
-                _, result, error = _receive(worker.pipe)
+                _, result, error = receive(worker.pipe)
             except (EOFError, OSError, pickle.UnpicklingError):
                 worker.process.join(_END_TIMEOUT_S)
                 return Death(worker.process.exitcode)
@@ -210,7 +207,7 @@ class _Pool:
         while True:
             worker = self._start()
             try:
-                _receive(worker.pipe)
+                receive(worker.pipe)
             except (EOFError, OSError):
                 worker.process.join(_END_TIMEOUT_S)
                 death = Death(worker.process.exitcode)
@@ -236,8 +233,8 @@ class _Pool:
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         # Workers started later inherit the ends of this process, not those of the workers before them.
-        process = self._context.Process(target=_work, args=(theirs,), daemon=True)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # until it has handlers of its own
+        process = self._context.Process(target=work, args=(theirs,), daemon=True)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until it has handlers of its own
         try:
             process.start()
         finally:
@@ -255,74 +252,3 @@ def _end(worker: _Worker) -> None:
     worker.process.kill()
     worker.process.join(_END_TIMEOUT_S)
     worker.pipe.close()
-
-
-def _send(pipe: Connection, message: Any) -> None:
-    # Not Connection.send, which pickles into a BytesIO: Python 3.13 complains at its end of one that Ctrl-C left open.
-    pipe.send_bytes(pickle.dumps(message))
-
-
-def _receive(pipe: Connection) -> Any:
-    return pickle.loads(pipe.recv_bytes())
-
-
-def _work(pipe: Connection) -> None:
-    """Does tasks until the pipe ends, in a worker."""
-    _prepare_worker()
-    tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=_take_in, args=(pipe, tasks), daemon=True).start()
-    try:
-        _send(pipe, None)  # ready
-    except OSError:
-        os._exit(1)
-    while True:
-        number, function, task = tasks.get()
-        message: tuple[int, Any, Exception | None]
-        try:
-            message = number, function(task), None
-        except Exception as err:
-            message = number, None, _portable(err)
-        try:
-            _send(pipe, message)
-        except OSError:  # the main process is gone
-            os._exit(1)
-
-
-def _take_in(pipe: Connection, tasks: queue.SimpleQueue) -> None:
-    """Takes tasks out of the pipe as they come: the main process never waits for a worker to be ready for one.
-
-    Ends this worker when the main process is gone, however it went: its end of the pipe is closed then.
-    """
-    while True:
-        try:
-            tasks.put(_receive(pipe))
-        except (EOFError, OSError):
-            os._exit(1)
-
-
-def _portable(err: Exception) -> Exception:
-    """Returns the exception, or one of its words if it cannot be sent to another process."""
-    try:
-        pickle.loads(pickle.dumps(err))
-    except Exception:  # whatever its class does on copying
-        return RuntimeError(f"{type(err).__name__}: {err}")
-    return err
-
-
-def _prepare_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process handles it
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    # Once 16 MiB were freed, glibc keeps blocks up to that size (mallopt(3), M_MMAP_THRESHOLD "is dynamic"), instead of
-    # giving an image's memory back to the kernel and getting it anew for the next.
-    bytes(16 << 20)
-    quiet_pillow()
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    """Ends this worker when its parent is gone: other workers may hold the parent's end of the pipe open."""
-    wait([sentinel])
-    os._exit(1)
